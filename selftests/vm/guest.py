@@ -1,0 +1,456 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A virtual machine of one test: boots a kernel in QEMU and runs commands in it.
+
+    sys.path.insert(0, '.../selftests/vm')
+    from guest import Guest
+
+    with Guest(kernel='6.1', fwd=[8080]) as g:          # booted when the block is entered
+        g.check('insmod build/6.1/websocket.ko')         # output; raises CommandFailed unless status 0
+        pid = g.spawn('build/user/kws echo 8080', log='/run/echo.log')
+        g.wait_for('ss -Hltn sport = :8080 | grep -q .') # until the status is 0
+        client('127.0.0.1', g.port(8080))                # outside; 8080 inside
+        status, output = g.sh(f'kill -STOP {pid}; cat /proc/net/websocket_stat')
+    # left: everything is torn down; KernelSplat is raised if the kernel complained
+
+What the guest sees.  root='virtiofs' or '9p': this machine's / under an overlay,
+so that every program, path and library is there; what the guest writes stays in
+its memory, except in the directories named in rw.  root='initramfs': busybox and
+the files named in add (with their libraries), nothing else.  Commands start in the
+caller's working directory, as root, with standard error joined to standard output.
+/lib/modules holds the modules of the booted kernel; modprobe and autoload work.
+The guest has a loopback device and, with fwd or net, eth0 at 10.0.2.15, from which
+nothing outside can be reached.
+
+How it talks.  The first serial port is the kernel's console and goes to a file.
+The second one carries commands and their output and status (the agent in INIT is its
+other end), so that nothing the kernel prints can be taken for a result.  Commands run
+one after the other: what shall run beside them is started with spawn().
+
+Time.  Every command has a limit, kept in the guest (status 124), and the guest as a
+whole has one, kept outside (GuestTimeout).  Emulation is slow and the machine may be
+busy: let limits be generous, and wait for conditions, never for a while.
+"""
+import base64
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+SPLAT = re.compile(
+    r'BUG[: ]|WARNING: |(KASAN|UBSAN|KCSAN|KMSAN): |Oops|general protection|Kernel panic|'
+    r'Call Trace|INFO: task .* blocked|detected stalls|refcount_t: |kernel BUG at|'
+    r'scheduling while atomic|possible .* lock|inconsistent lock state|suspicious RCU usage|'
+    r'DEBUG_LOCKS_WARN|list_(add|del) corruption|cache still has objects|'
+    r'unregister_netdevice: waiting|kmemleak: [0-9]+ new|leaked')
+
+# The guest's first process.  Mounts what the tests want, then becomes the agent, which
+# reads "number seconds base64(command)" and answers with the output and a status line.
+INIT = r'''#!/bin/busybox sh
+b=/bin/busybox
+$b mount -t proc proc /proc; $b mount -t sysfs sys /sys; $b mount -t devtmpfs dev /dev 2>/dev/null
+$b mkdir -p /dev/pts /dev/shm; $b mount -t devpts pts /dev/pts; $b mount -t tmpfs shm /dev/shm
+while read -r m; do $b insmod "/mods/$m" || echo "vm: insmod $m failed"; done </mods/order
+. /env
+N=
+share() { # tag, directory, options
+	case $ROOT in
+	9p) $b mount -t 9p -o "trans=virtio,version=9p2000.L,msize=512000,$3" "$1" "$2";;
+	*) $b mount -t virtiofs -o "$3" "$1" "$2";;
+	esac || { echo "vm: cannot mount $2"; $b reboot -f; }
+}
+if [ "$ROOT" != initramfs ]; then
+	N=/new; $b mkdir -p /lower /rw $N
+	case $ROOT in 9p) share root /lower ro,cache=loose;; *) share root /lower ro;; esac
+	$b mount -t tmpfs -o mode=755 rw /rw; $b mkdir -p /rw/u /rw/w
+	$b mount -t overlay -o lowerdir=/lower,upperdir=/rw/u,workdir=/rw/w over $N
+	for d in proc sys dev; do $b mkdir -p $N/$d; $b mount -o move /$d $N/$d; done
+	$b mkdir -p $N/run; $b mount -t tmpfs -o mode=755 run $N/run
+	[ "$MODDIR" = / ] || { $b mkdir -p $N/lib/modules; $b mount -o bind "$N$MODDIR/lib/modules" $N/lib/modules; }
+fi
+while read -r tag dir; do $b mkdir -p "$N$dir"; share "$tag" "$N$dir" rw; done </shares
+$b mount -t debugfs d $N/sys/kernel/debug 2>/dev/null
+$b mount -t tracefs t $N/sys/kernel/tracing 2>/dev/null
+$b mount -t cgroup2 c $N/sys/fs/cgroup 2>/dev/null
+$b ip link set lo up
+[ -z "$NET" ] || { $b ip addr add 10.0.2.15/24 dev eth0; $b ip link set eth0 up; $b ip route add default via 10.0.2.2; }
+$b hostname guest
+$b mkdir -p $N/run/vm; $b cp /agent /script /bin/busybox $N/run/vm/ 2>/dev/null
+$b stty -F $N/dev/ttyS1 raw -echo
+export HOME=/root TERM=dumb PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+# A real change of root by process 1: the kernel's own helpers (modprobe) follow it.
+[ -z "$N" ] || exec $b switch_root $N /run/vm/busybox sh /run/vm/agent
+exec $b sh /run/vm/agent
+'''
+
+AGENT = r'''
+cd /run/vm; b=./busybox
+if [ -s script ]; then exec 3<script; else exec 3</dev/ttyS1; fi
+timeout=/usr/bin/timeout; [ -x $timeout ] || timeout="$b timeout"
+printf '@@vm up %s\n' "$($b cut -d' ' -f1 /proc/uptime)" >/dev/ttyS1
+while read -r n seconds code <&3; do
+	[ "$n" != end ] || break
+	echo "$code" | $b base64 -d >command
+	$b setsid $timeout -k 5 "$seconds" /bin/sh /run/vm/command >/dev/ttyS1 2>&1 </dev/null
+	printf '\n@@vm %s %d\n' "$n" $? >/dev/ttyS1
+done
+$b sync; $b sleep 0.2; $b reboot -f
+'''
+
+
+class GuestError(Exception):
+    """The guest could not be started."""
+    status = 121
+
+
+class CommandFailed(GuestError):
+    """check(): the command's status was not 0."""
+    status = 1
+
+
+class KernelSplat(GuestError):
+    """The guest's kernel log holds a warning, a lock report, a sanitizer's report..."""
+    status = 123
+
+
+class GuestTimeout(GuestError):
+    status = 124
+
+
+class GuestDied(GuestError):
+    """The guest ended by itself: a panic, or QEMU itself died."""
+    status = 125
+
+
+def kernel_info(name):
+    """What `selftests/vm/kernel NAME` says, as a dict."""
+    out = subprocess.run([HERE + '/kernel', name], stdout=subprocess.PIPE, text=True, check=False)
+    if out.returncode:
+        raise GuestError(f'no kernel {name}')
+    return dict(w.split('=', 1) for w in shlex.split(out.stdout))
+
+
+def cpio(path, entries):
+    """Writes an uncompressed newc archive (the guest would pay for unpacking): name -> (mode, bytes)."""
+    with open(path, 'wb') as f:
+        for ino, (name, (mode, data)) in enumerate([*entries.items(), ('TRAILER!!!', (0, b''))], 1):
+            n = name.encode() + b'\0'
+            fields = (ino, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(n), 0)
+            head = b'070701' + b''.join(b'%08x' % x for x in fields) + n
+            f.write(head + b'\0' * (-len(head) % 4) + data + b'\0' * (-len(data) % 4))
+
+
+def module_files(kernel, names):
+    """Contents of the modules and of those they need, in load order; built-in ones are no files."""
+    found = {}
+    for name in names if kernel['moddir'] else ():
+        deps = subprocess.run(['/sbin/modprobe', '-d', kernel['moddir'], '-S', kernel['release'],
+                               '--show-depends', name], stdout=subprocess.PIPE, text=True, check=True)
+        for path in re.findall(r'^insmod (\S+)', deps.stdout, re.M):
+            key = re.sub(r'\.xz$', '', os.path.basename(path))
+            if key not in found:
+                found[key] = (subprocess.check_output(['xz', '-dc', path]) if path.endswith('.xz')
+                              else open(path, 'rb').read())
+    return found
+
+
+def with_libraries(paths):
+    found = set(paths)
+    for p in paths:
+        ldd = subprocess.run(['ldd', p], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+        found |= set(re.findall(r'(/\S+) \(0x', ldd.stdout))
+    return sorted(found)
+
+
+class Guest:
+    """One virtual machine; see the module's head.
+
+    kernel   name for selftests/vm/kernel (default: $KWS_KERNEL, else 6.1)
+    modules  drivers to load at boot beside those the runner needs itself
+    root     'virtiofs', '9p' or 'initramfs' (default: what suits the kernel); add: files for initramfs
+    rw       host directories that the guest may write
+    fwd      guest TCP ports that shall be reachable from outside: a number, or (host port, number);
+             without a host port a free one is taken, port(number) says which
+    timeout  seconds the guest may live
+    icount   a clock that counts instructions: two runs give the same figures.  Implies one
+             CPU; give the commands as script then: input from outside arrives at chance times
+    script   commands to run at boot; the guest ends after them.  script_results() waits for it
+    console  file for the kernel log (default: a temporary one); log() reads it
+    """
+
+    def __init__(self, kernel=None, *, modules=(), root=None, add=(), rw=(), fwd=(), net=False, smp=2,
+                 mem=1024, timeout=300, icount=False, script=None, append='', console=None):
+        self.kernel = kernel_info(kernel or os.environ.get('KWS_KERNEL') or '6.1')
+        self.modules, self.add, self.append = list(modules), list(add), append
+        self.root = root or ('initramfs' if icount else self.kernel['root'])
+        self.shares = [(f'rw{i}', os.path.abspath(d)) for i, d in enumerate(rw)]
+        self.fwd = [f if isinstance(f, tuple) else (0, f) for f in fwd]
+        self.net = net or bool(self.fwd)
+        self.smp, self.mem, self.timeout, self.icount = 1 if icount else smp, mem, timeout, icount
+        self.script = script
+        self._console = console
+        self._procs = []
+        self._tmp = self._line = self._qmp = self._timer = None
+        self._sequence, self._lock = 0, threading.Lock()
+        self._timed_out = False
+
+    # Start and end
+
+    def __enter__(self):
+        try:
+            self._start()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(self, kind, value, trace):
+        try:
+            if kind is None:
+                self.close()
+        finally:
+            self.kill()
+        if kind is None and self.splats():
+            raise KernelSplat('the kernel complained:\n' + '\n'.join(self.splats()))
+
+    def _start(self):
+        self._tmp = tempfile.mkdtemp(prefix='vm.')
+        self._log_path = self._console or self._tmp + '/console'
+        open(self._log_path, 'w').close()
+        self._pack(self._tmp + '/initrd')
+        argv = [self.kernel['qemu'], *shlex.split(self.kernel['qemu_args']), *self._machine(), *self._devices()]
+        self._line, line = socket.socketpair()
+        self._qmp, qmp = socket.socketpair()
+        argv += ['-chardev', f'socket,id=line,fd={line.fileno()}', '-serial', 'chardev:line',
+                 '-chardev', f'socket,id=qmp,fd={qmp.fileno()}', '-mon', 'chardev=qmp,mode=control']
+        self._run(argv, 'qemu', pass_fds=(line.fileno(), qmp.fileno()))
+        line.close()
+        qmp.close()
+        self._deadline = time.monotonic() + self.timeout
+        self._timer = threading.Timer(self.timeout, self._expire)
+        self._timer.daemon = True
+        self._timer.start()
+        self._buffer = b''
+        self.uptime = float(self._read_until(re.compile(rb'@@vm up (\S+)\n'), self._deadline)[1].group(1))
+
+    def _expire(self):
+        """The guest's time is over: let its CPUs say where they are, then end it."""
+        self._timed_out = True
+        try:
+            self._monitor('inject-nmi')
+            time.sleep(5)
+        except (OSError, ValueError):
+            pass
+        self._qemu.kill()
+
+    def _run(self, argv, name, **kw):
+        """Starts a helper that dies with us, even if we are killed."""
+        with open(f'{self._tmp}/{name}.log', 'w') as log:
+            self._procs.append(subprocess.Popen(['setpriv', '--pdeathsig', 'KILL', *argv], stdin=subprocess.DEVNULL,
+                                                stdout=log, stderr=log, start_new_session=True, **kw))
+        self._qemu = self._procs[-1]
+
+    def _pack(self, path):
+        need = {'virtiofs': ['virtio_pci', 'virtiofs', 'overlay'], '9p': ['virtio_pci', '9pnet_virtio', '9p', 'overlay'],
+                'initramfs': ['virtio_pci', 'virtiofs'] if self.shares else []}[self.root]
+        if self.net:
+            need += ['virtio_pci', 'virtio_net']
+        mods = module_files(self.kernel, need + self.modules)
+        env = {'ROOT': self.root, 'NET': '1' if self.net else '',
+               'MODDIR': os.path.abspath(self.kernel['moddir'] or '/')}
+        files = {'init': INIT, 'agent': AGENT, 'env': ''.join(f'{k}={shlex.quote(v)}\n' for k, v in env.items()),
+                 'shares': ''.join(f'{tag} {d}\n' for tag, d in self.shares),
+                 'mods/order': ''.join(m + '\n' for m in mods),
+                 'script': ''.join(self._encode(i, 100000, c) for i, c in enumerate(self.script or (), 1))}
+        entries = {d: (0o40755, b'') for d in ('bin', 'dev', 'etc', 'mods', 'proc', 'root', 'run', 'sys', 'tmp')}
+        entries['dev/console'] = (0o20600, b'')
+        entries['bin/busybox'] = (0o100755, open('/bin/busybox', 'rb').read())
+        entries.update((name, (0o100755, text.encode())) for name, text in files.items())
+        entries.update(('mods/' + name, (0o100644, data)) for name, data in mods.items())
+        if self.root == 'initramfs':
+            for applet in subprocess.check_output(['/bin/busybox', '--list'], text=True).split():
+                entries.setdefault('bin/' + applet, (0o120777, b'busybox'))
+            for p in with_libraries(os.path.abspath(a) for a in self.add):
+                parts = p.strip('/').split('/')
+                for i in range(1, len(parts)):
+                    entries.setdefault('/'.join(parts[:i]), (0o40755, b''))
+                entries[p.strip('/')] = (0o100755, open(p, 'rb').read())
+        cpio(path, entries)
+
+    def _machine(self):
+        append = ('console=ttyS0 quiet ignore_loglevel panic=-1 oops=panic unknown_nmi_panic net.ifnames=0 nokaslr '
+                  'mitigations=off watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120')
+        cpu, thread, more = 'max', 'multi', []
+        if self.icount:
+            # erms and fsrm would make a string copy count as many instructions as it has bytes
+            cpu, thread = 'max,-erms,-fsrm', 'single'
+            more = ['-icount', 'shift=0,sleep=off', '-rtc', 'base=2026-01-01,clock=vm']
+            append += ' clocksource=tsc tsc=reliable'
+        return ['-accel', f'tcg,thread={thread}', '-cpu', cpu, '-smp', f'{self.smp},sockets={self.smp},cores=1',
+                '-m', str(self.mem), *more, '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot',
+                '-kernel', self.kernel['image'], '-initrd', self._tmp + '/initrd',
+                '-append', f'{append} {self.kernel["append"]} {self.append}', '-serial', 'file:' + self._log_path]
+
+    def _devices(self):
+        args = []
+        shares = ([('root', '/')] if self.root != 'initramfs' else []) + self.shares
+        if shares and self.root != '9p':
+            args += ['-object', f'memory-backend-memfd,id=m,size={self.mem}M,share=on', '-numa', 'node,memdev=m']
+        for tag, path in shares:
+            if self.root == '9p':
+                ro = ',readonly=on' if tag == 'root' else ''
+                args += ['-virtfs', f'local,path={path},mount_tag={tag},security_model=none,multidevs=remap{ro}']
+                continue
+            sock, cache = f'{self._tmp}/{tag}.sock', 'always' if tag == 'root' else 'auto'
+            # sandbox=chroot: the default one cannot pivot_root when the share is /
+            self._run(['/usr/lib/qemu/virtiofsd', '-f', f'--socket-path={sock}',
+                       '-o', f'source={path},sandbox=chroot,xattr,cache={cache}'], tag)
+            while not os.path.exists(sock):
+                if self._procs[-1].poll() is not None:
+                    raise GuestError('virtiofsd: ' + open(f'{self._tmp}/{tag}.log').read())
+                time.sleep(.01)
+            args += ['-chardev', f'socket,id={tag},path={sock}', '-device', f'vhost-user-fs-pci,chardev={tag},tag={tag}']
+        if self.net:
+            fwd = ''.join(f',hostfwd=tcp:127.0.0.1:{h}-:{g}' for h, g in self.fwd)
+            args += ['-netdev', 'user,id=net,restrict=on' + fwd, '-device', 'virtio-net-pci,netdev=net,romfile=']
+        return args
+
+    def close(self):
+        """Lets the guest end in good order."""
+        if self._qemu.poll() is None and self.script is None:
+            self._line.sendall(b'end\n')
+        try:
+            self._qemu.wait(max(5, self._deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            pass
+
+    def kill(self):
+        """Ends whatever is left, and nothing else; log() still works afterwards."""
+        if self._timer:
+            self._timer.cancel()
+        for p in reversed(self._procs):
+            if p.poll() is None:
+                p.kill()
+            p.wait()
+        if self._tmp:
+            self._kept_log = self.log()
+            shutil.rmtree(self._tmp, ignore_errors=True)
+            self._tmp = None
+        for s in (self._line, self._qmp):
+            if s:
+                s.close()
+
+    # Commands
+
+    @staticmethod
+    def _encode(number, seconds, command):
+        text = f'cd {shlex.quote(os.getcwd())} 2>/dev/null\n{command}\n'
+        return f'{number} {seconds} {base64.b64encode(text.encode()).decode()}\n'
+
+    def _read_until(self, pattern, deadline, stream=None):
+        """Everything up to a match of pattern on the line, and the match."""
+        shown = 0
+        while not (m := pattern.search(self._buffer, max(0, shown - 64))):
+            # what cannot belong to the pattern any more goes out
+            keep = max(shown, len(self._buffer) - 64)
+            if stream:
+                stream.write(self._buffer[shown:keep])
+                stream.flush()
+            shown = keep
+            self._line.settimeout(max(.01, deadline - time.monotonic()))
+            try:
+                data = self._line.recv(65536)
+            except TimeoutError:
+                raise GuestTimeout('no answer from the guest') from None
+            except ConnectionResetError:
+                data = b''
+            if not data:
+                if self._timed_out:
+                    raise GuestTimeout(f'the guest was not done in {self.timeout} s')
+                errors = open(self._tmp + '/qemu.log').read()
+                raise GuestDied('the guest died\n' + errors)
+            self._buffer += data
+        before, self._buffer = self._buffer[:m.start()], self._buffer[m.end():]
+        if stream:
+            stream.write(before[shown:])
+            stream.flush()
+        return before, m
+
+    def _result(self, number, deadline, stream):
+        before, m = self._read_until(re.compile(rb'\n@@vm %d (\d+)\n' % number), deadline, stream)
+        return int(m.group(1)), before.decode(errors='replace')
+
+    def sh(self, command, timeout=60, stream=None):
+        """Runs a shell command; (status, output).  Status 124: it was ended after timeout seconds.
+
+        stream: a binary file that gets the output as it comes.  A background job must not
+        keep the output (use spawn): it would be read as part of a later command's.
+        """
+        with self._lock:
+            self._sequence += 1
+            self._line.sendall(self._encode(self._sequence, timeout, command).encode())
+            return self._result(self._sequence, min(self._deadline + 30, time.monotonic() + timeout + 60), stream)
+
+    def check(self, command, timeout=60):
+        """Runs a shell command that has to succeed; its output."""
+        status, output = self.sh(command, timeout)
+        if status:
+            raise CommandFailed(f'{command}: status {status}\n{output}')
+        return output
+
+    def spawn(self, command, log='/dev/null'):
+        """Starts one program beside the others, output to a file of the guest; its process id."""
+        inner = shlex.quote('exec ' + command)
+        return int(self.check(f'setsid sh -c {inner} >{shlex.quote(log)} 2>&1 </dev/null & echo $!'))
+
+    def wait_for(self, command, timeout=60):
+        """Repeats a command until its status is 0."""
+        status, output = self.sh(f'until {command}; do sleep 0.1; done', timeout)
+        if status:
+            raise CommandFailed(f'{command}: not within {timeout} s\n{output}')
+
+    def script_results(self, stream=None):
+        """The (status, output) of every command of the script."""
+        return [self._result(i, self._deadline + 30, stream) for i, _ in enumerate(self.script, 1)]
+
+    def _monitor(self, command, **arguments):
+        """One command to QEMU's own control channel (QMP)."""
+        self._qmp.settimeout(30)
+        if not hasattr(self, '_qmp_file'):
+            self._qmp_file = self._qmp.makefile('rw')
+            self._qmp_file.readline()
+            self._monitor('qmp_capabilities')
+        self._qmp_file.write(json.dumps({'execute': command, 'arguments': arguments}) + '\n')
+        self._qmp_file.flush()
+        while 'return' not in (answer := json.loads(self._qmp_file.readline())):
+            if 'error' in answer:
+                raise GuestError(f'{command}: {answer["error"]}')
+        return answer['return']
+
+    def port(self, inside):
+        """The port of 127.0.0.1 that leads to the guest's port `inside`."""
+        if not hasattr(self, '_ports'):
+            table = self._monitor('human-monitor-command', **{'command-line': 'info usernet'})
+            rows = re.findall(r'TCP\[HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)\s+\S+\s+(\d+)', table)
+            self._ports = {int(g): int(h) for h, g in rows}
+        return self._ports[inside]
+
+    # The kernel's log
+
+    def log(self):
+        """The kernel's log so far."""
+        if self._tmp is None:
+            return self._kept_log
+        with open(self._log_path, errors='replace') as f:
+            return f.read()
+
+    def splats(self, text=None):
+        """Lines of the kernel's log (or of text) that mean that something is wrong."""
+        return [line for line in (self.log() if text is None else text).splitlines() if SPLAT.search(line)]
