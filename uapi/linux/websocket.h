@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: (GPL-2.0 WITH Linux-syscall-note) OR MIT */
+/*
+ * WebSocket (RFC 6455) as a TCP upper layer protocol: the user interface.
+ *
+ * IN SHORT
+ *
+ * A program does the HTTP upgrade itself, on an ordinary connected TCP socket. Then it turns the socket into a
+ * message socket:
+ *
+ *	setsockopt(fd, SOL_TCP, TCP_ULP, "websocket", sizeof("websocket") - 1);
+ *	struct websocket_config cfg = { .flags = 0 };		  // server role, safe defaults
+ *	setsockopt(fd, SOL_WEBSOCKET, WEBSOCKET_CONFIG, &cfg, sizeof(cfg)); // the protocol starts here
+ *
+ * From then on recvmsg() returns whole, unmasked, validated messages, sendmsg() sends one message, poll() says
+ * readable only when a message is there, and the kernel answers pings, keeps the connection alive and runs the
+ * closing handshake. There are no raw bytes any more, in either direction.
+ *
+ * ATTACH (TCP_ULP) AND START (WEBSOCKET_CONFIG)
+ *
+ * Between the two calls the socket is plain TCP (but cannot be disconnected, listen or enter TCP_REPAIR). The first
+ * WEBSOCKET_CONFIG starts the protocol atomically: what is already queued is taken as frames, so the HTTP head must
+ * have been read up to exactly its last byte, and frames that came with it are not lost. Later WEBSOCKET_CONFIG calls
+ * may change limits, timers and the other flags, not the role.
+ *
+ *	TCP_ULP		ENOENT		the module is not loaded, and the caller may not load it (CAP_NET_ADMIN)
+ *			EEXIST		the socket has an upper layer protocol
+ *			ENOTCONN	not ESTABLISHED or CLOSE_WAIT
+ *			EOPNOTSUPP	not a plain TCP socket (MPTCP, BPF sockmap, TCP_REPAIR, replaced operations)
+ *			EBUSY		the socket belongs to another kernel user (KCM, a sockmap)
+ *			ENOMEM
+ *	WEBSOCKET_CONFIG EINVAL		shorter than 4 bytes, an unknown flag, a time above WEBSOCKET_MAX_MS, a change of role
+ *			E2BIG		longer than this kernel knows, and not zero there
+ *			ENOTCONN	the connection ended before the start
+ *			EFAULT
+ *
+ * On a socket without this protocol every option of level SOL_WEBSOCKET is ENOPROTOOPT.
+ *
+ * RECEIVING
+ *
+ * One recvmsg() returns bytes of exactly one message. MSG_EOR is set with its last byte; a caller tests MSG_EOR,
+ * because a message that TCP cannot hold (larger than the receive buffer may grow, a fixed SO_RCVBUF, memory pressure)
+ * comes in several parts. A buffer that is too small gets the first part and the next call the rest: nothing is lost.
+ * With a control buffer each call also gets a record SOL_WEBSOCKET/WEBSOCKET_MSG, struct websocket_msg.
+ *
+ *	bytes, MSG_EOR		the message, or its last part
+ *	bytes, no MSG_EOR	a part; more follows
+ *	0, MSG_EOR		an empty message. To a caller without a control buffer, who could not tell it from the end,
+ *				empty messages are not shown (struct websocket_info counts them).
+ *	0, no MSG_EOR		the end. The record's opcode is WEBSOCKET_OP_CLOSE and its close_code is the peer's: 1005 if its
+ *				Close had none, 1006 if the connection ended without Close.
+ *	-1			EAGAIN, EINTR, EFAULT; EOPNOTSUPP for MSG_OOB and MSG_TRUNC; or the error of the connection
+ *
+ * Complete messages always come first. After them an ended connection keeps returning the same result, the end or the
+ * error, however often it is asked:
+ *
+ *	errno		sent	why the connection failed
+ *	EPROTO		1002	the peer broke the framing: mask, RSV, opcode, length, fragmentation, Close payload
+ *	EILSEQ		1007	text, or a close reason, that is not UTF-8
+ *	EMSGSIZE	1009	a message larger than max_message
+ *	ETIMEDOUT	-	no pong, or no Close, in time; or TCP gave up
+ *	ECONNRESET	-	the peer reset the connection
+ *	EPIPE		-	somebody else read or wrote this connection's bytes (a thread that was blocked in recv() or
+ *				send() when the protocol started): the framing is lost
+ *
+ * read() and recv() work too. MSG_PEEK shows and changes nothing. MSG_WAITALL waits for the end of the message (or a
+ * full buffer). With WEBSOCKET_F_PING or WEBSOCKET_F_PONG the peer's control frames are delivered too, as messages of
+ * that opcode; one that stands between the fragments of a message splits it: the part before it comes without MSG_EOR.
+ *
+ * With WEBSOCKET_F_BATCH one recvmsg() returns as many whole messages as are there and fit, back to back, with one
+ * record SOL_WEBSOCKET/WEBSOCKET_BATCH: an array of struct websocket_batch, one entry a message, as many as the control
+ * buffer holds (at most WEBSOCKET_BATCH_MAX). A message that does not fit stays for the next call; alone it comes in parts, as
+ * without batches. The end and errors are reported alone. A caller without room for the record gets one message a call.
+ *
+ * SENDING
+ *
+ * One sendmsg() is one message: binary, or text with WEBSOCKET_F_TEXT, or what a control message
+ * SOL_WEBSOCKET/WEBSOCKET_OPCODE (one byte, WEBSOCKET_OP_*) says. MSG_MORE leaves the message open; the next send continues it
+ * and needs no opcode. Text is not checked. A record SOL_WEBSOCKET/WEBSOCKET_BATCH, in the layout in which recvmsg() gave it,
+ * sends that many messages from one buffer with one push.
+ *
+ * The return value counts payload bytes. When not all of a message could be taken (non-blocking, time-out, signal) it is
+ * short, and the message stays open: the next send continues it, with or without MSG_MORE. A short batch ends at a
+ * message boundary, unless not even its first message fitted.
+ *
+ * PING and PONG take at most 125 bytes. CLOSE takes nothing, or a code in network byte order and a reason in UTF-8, at most 125
+ * bytes together (RFC 6455 5.5.1); after it nothing but the peer's messages and its Close is expected, and sends are EPIPE.
+ *
+ *	EAGAIN		nothing fits now: wait for EPOLLOUT
+ *	EINVAL		an unknown opcode or record; an opcode other than the open message's; MSG_MORE with a control frame; a
+ *			batch whose lengths do not add up; a Close payload that RFC 6455 7.4 forbids
+ *	EMSGSIZE	a control frame of more than 125 bytes
+ *	EPIPE		after Close or shutdown (and SIGPIPE, unless MSG_NOSIGNAL)
+ *	EOPNOTSUPP	MSG_OOB, MSG_ZEROCOPY, MSG_FASTOPEN
+ *	EFAULT, EINTR, ENOMEM, and the errors of the connection above
+ *
+ * ENDING
+ *
+ * shutdown(SHUT_WR) sends Close 1000, then FIN; messages of the peer can still be read. close() sends Close (1000, or 1001
+ * if the process is dying; a hint only) when no message is left unread, and resets the connection otherwise, as TCP does.
+ * When the peer closes, the kernel answers its Close at once, with its code, and (server role) ends the TCP connection.
+ *
+ * POLL
+ *
+ * EPOLLIN	a message, or a part that recvmsg() would return, or the end, or an error
+ * EPOLLRDHUP	the peer sent Close or FIN
+ * EPOLLOUT	a message may be sent
+ * EPOLLHUP	both directions ended
+ * EPOLLERR	the connection failed and nothing is left to read before the error
+ */
+#ifndef _UAPI_LINUX_WEBSOCKET_H
+#define _UAPI_LINUX_WEBSOCKET_H
+
+#include <linux/types.h>
+
+/* The level of the options and control messages below: "WS" in ASCII. */
+#define SOL_WEBSOCKET		0x5753
+
+/* Socket options. */
+#define WEBSOCKET_CONFIG	1	/* set, get: struct websocket_config */
+#define WEBSOCKET_INFO		2	/* get: struct websocket_info */
+#define WEBSOCKET_CLOSE_REASON	3	/* get: the reason in the peer's Close, UTF-8, no NUL, 0 to 123 bytes */
+
+/* Control messages. */
+#define WEBSOCKET_MSG		16	/* receive: struct websocket_msg */
+#define WEBSOCKET_OPCODE	17	/* send: one byte, WEBSOCKET_OP_* */
+#define WEBSOCKET_BATCH		18	/* both: an array of struct websocket_batch */
+
+/* RFC 6455 11.8. Continuation frames do not show: a message has its first frame's opcode. */
+#define WEBSOCKET_OP_TEXT	1
+#define WEBSOCKET_OP_BINARY	2
+#define WEBSOCKET_OP_CLOSE	8
+#define WEBSOCKET_OP_PING	9
+#define WEBSOCKET_OP_PONG	10
+
+/* Flags of struct websocket_config. */
+#define WEBSOCKET_F_CLIENT	(1U << 0)	/* client role: mask what is sent, expect what comes unmasked */
+#define WEBSOCKET_F_NO_UTF8	(1U << 1)	/* do not check that text is UTF-8 */
+#define WEBSOCKET_F_PING	(1U << 2)	/* deliver the peer's pings too (they are answered all the same) */
+#define WEBSOCKET_F_PONG	(1U << 3)	/* deliver the peer's pongs too */
+#define WEBSOCKET_F_BATCH	(1U << 4)	/* one recvmsg() may return several messages */
+#define WEBSOCKET_F_TEXT	(1U << 5)	/* a send without WEBSOCKET_OPCODE is text */
+
+#define WEBSOCKET_NO_LIMIT	(~0ULL)		/* max_message */
+#define WEBSOCKET_MAX_MS	86400000U	/* the longest time that can be set: one day */
+#define WEBSOCKET_BATCH_MAX	1024		/* entries in one batch */
+
+/*
+ * struct websocket_config - what WEBSOCKET_CONFIG sets
+ * @flags: WEBSOCKET_F_*; unknown ones are EINVAL
+ * @ping_interval_ms: send a ping when nothing was received for so long. Default 0: never. The interval is jittered by up
+ *	to an eighth, downwards.
+ * @max_message: bytes of payload in one message from the peer. A larger one fails the connection (Close 1009, EMSGSIZE) when
+ *	the header that announces it arrives. Default (0): 1 MiB.
+ * @pong_timeout_ms: after such a ping, end the connection (ETIMEDOUT) when nothing at all was received for so long. Default
+ *	(0): 10,000.
+ * @close_timeout_ms: after our Close, how long to wait for the peer's and for its FIN, while the socket is open. Then the
+ *	connection ends with ETIMEDOUT. Default (0): 5,000.
+ *
+ * The structure may grow at its end. A shorter one means defaults for the rest; a longer one must be zero past what the
+ * kernel knows. getsockopt() returns the values in force, defaults filled in.
+ */
+struct websocket_config {
+	__u32		flags;
+	__u32		ping_interval_ms;
+	__aligned_u64	max_message;
+	__u32		pong_timeout_ms;
+	__u32		close_timeout_ms;
+};
+
+/* Flags of struct websocket_msg and struct websocket_batch. */
+#define WEBSOCKET_MSG_BEGIN	(1U << 0)	/* holds the first byte of its message (or it is empty) */
+#define WEBSOCKET_MSG_END	(1U << 1)	/* holds the last byte; MSG_EOR says the same */
+
+/*
+ * struct websocket_msg - the record of one recvmsg()
+ * @opcode: WEBSOCKET_OP_*; WEBSOCKET_OP_CLOSE at the end of the stream
+ * @flags: WEBSOCKET_MSG_*; 0 at the end of the stream
+ * @close_code: at the end of the stream the peer's code, 1005 (its Close had none) or 1006 (no Close came); else 0
+ * @reserved: 0
+ * @frame_left: payload bytes of the current frame that are still unread. With MSG_EOR always 0; otherwise 0 says only that
+ *	another fragment follows.
+ */
+struct websocket_msg {
+	__u8		opcode;
+	__u8		flags;
+	__u16		close_code;
+	__u32		reserved;
+	__aligned_u64	frame_left;
+};
+
+/*
+ * struct websocket_batch - one message of a batch
+ * @len: its bytes in the buffer, behind those of the messages before it
+ * @opcode: WEBSOCKET_OP_*
+ * @flags: WEBSOCKET_MSG_* as received; not looked at when sending: every entry is a whole message
+ * @reserved: 0; must be 0 when sending
+ */
+struct websocket_batch {
+	__u32		len;
+	__u8		opcode;
+	__u8		flags;
+	__u16		reserved;
+};
+
+/* States of struct websocket_info. */
+#define WEBSOCKET_STATE_ATTACHED	0	/* TCP_ULP was set, the protocol has not started */
+#define WEBSOCKET_STATE_OPEN		1
+#define WEBSOCKET_STATE_CLOSE_SENT	2	/* our Close went out first; the peer's is awaited */
+#define WEBSOCKET_STATE_CLOSE_RECEIVED	3	/* the peer's came first; ours is about to go */
+#define WEBSOCKET_STATE_CLOSED		4	/* both were exchanged */
+#define WEBSOCKET_STATE_FAILED		5	/* see error */
+
+/*
+ * struct websocket_info - what WEBSOCKET_INFO, and INET_DIAG_ULP_INFO of sock_diag, tell
+ * @state: WEBSOCKET_STATE_*
+ * @reserved: 0
+ * @sent_close_code: code in the Close that we sent; 1005 if it had none; 0 if none was sent
+ * @received_close_code: likewise for the peer's
+ * @close_reason_len: bytes of the reason in the peer's Close (WEBSOCKET_CLOSE_REASON), 0 to 123
+ * @error: errno of the failed connection, positive; 0: none
+ * @flags: of struct websocket_config
+ * @rx_messages: messages seen complete, delivered or still unread (control frames not counted, here and below)
+ * @rx_frames: data frames whose header was seen
+ * @rx_bytes: payload bytes announced by those headers
+ * @tx_messages: messages handed to TCP to the end
+ * @tx_frames: data frames handed to TCP
+ * @tx_bytes: their payload bytes
+ * @rx_pings, @rx_pongs, @tx_pings, @tx_pongs: control frames. A burst of pings may be answered by one pong, to the latest
+ *	of them (RFC 6455 5.5.3).
+ * @rtt_us: microseconds from the last ping of the kernel's keep-alive to its pong; 0: none yet
+ * @skipped_messages: empty messages not shown to a caller without a control buffer
+ * @unread_bytes: bytes of complete messages waiting to be read, their headers included
+ * @partial_bytes: payload bytes announced so far of the message that is not complete yet
+ *
+ * The structure may grow at its end; getsockopt() copies at most what it has and returns the length.
+ */
+struct websocket_info {
+	__u8		state;
+	__u8		reserved;
+	__u16		sent_close_code;
+	__u16		received_close_code;
+	__u16		close_reason_len;
+	__u32		error;
+	__u32		flags;
+	__aligned_u64	rx_messages;
+	__aligned_u64	rx_frames;
+	__aligned_u64	rx_bytes;
+	__aligned_u64	tx_messages;
+	__aligned_u64	tx_frames;
+	__aligned_u64	tx_bytes;
+	__u32		rx_pings;
+	__u32		rx_pongs;
+	__u32		tx_pings;
+	__u32		tx_pongs;
+	__u32		rtt_us;
+	__u32		skipped_messages;
+	__aligned_u64	unread_bytes;
+	__aligned_u64	partial_bytes;
+};
+
+/*
+ * The attribute inside INET_DIAG_ULP_INFO that holds struct websocket_info, beside INET_ULP_INFO_NAME ("websocket").
+ * The number is far above those of include/uapi/linux/inet_diag.h.
+ */
+#define WEBSOCKET_ULP_INFO	0x57
+
+#endif /* _UAPI_LINUX_WEBSOCKET_H */
