@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0
+# Sourced by kernel and kselftest-headers: the cache for what is fetched or built once.
+# Everything in it can be deleted at any time.  Packages come from the mirror that apt
+# itself is configured with; those of other suites through an apt root of their own, so
+# that the system's sources stay as they are.
+
+cache=${KWS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kws}
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+mkdir -p "$cache"
+
+say() { echo "$0: $*" >&2; }
+die() { say "$@"; exit 1; }
+
+# One process at a time fills the cache.
+lock_cache() {
+	exec 9>"$cache/lock"
+	flock -n 9 || { say "waiting for another process to fill the cache"; flock 9; }
+}
+
+# apt in SUITE COMMAND...: apt-get or apt-cache with the sources of one suite
+apt_in() {
+	local suite=$1 tool=$2 root=$cache/apt/$1
+	shift 2
+	"$tool" -qq -o Dir::State="$root" -o Dir::Cache="$root" -o Dir::State::status=/var/lib/dpkg/status \
+		-o Dir::Etc::sourcelist="$root/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+		-o APT::Sandbox::User=root "$@"
+}
+
+# update_suite SUITE: a fresh package list of it
+update_suite() {
+	local uri root=$cache/apt/$1
+	uri=$(apt-get indextargets --format '$(REPO_URI)' 'Release: bookworm' 'Component: main' | head -n 1)
+	[ -n "$uri" ] || die "apt has no source for bookworm"
+	mkdir -p "$root/lists/partial" "$root/archives/partial"
+	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $1 main" >"$root/sources.list"
+	apt_in "$1" apt-get update
+}
+
+# unpack_from SUITE DIR PACKAGE...: their files below DIR, nothing installed
+unpack_from() {
+	local suite=$1 dir=$2 deb
+	shift 2
+	rm -rf "$cache/download"
+	mkdir -p "$cache/download" "$dir"
+	(cd "$cache/download" && apt_in "$suite" apt-get download "$@")
+	for deb in "$cache"/download/*.deb; do dpkg -x "$deb" "$dir"; done
+	rm -rf "$cache/download"
+}
+
+# The path of Debian's linux-source-6.1 tarball, fetched when it is not there.
+linux_tarball() {
+	if [ ! -e "$cache/linux-source/version" ]; then
+		say "fetching the kernel's source"
+		rm -rf "$cache/linux-source"
+		update_suite bookworm
+		unpack_from bookworm "$cache/linux-source" linux-source-6.1
+		apt_in bookworm apt-cache show linux-source-6.1 | sed -n 's/^Version: //p' | head -n 1 \
+			>"$cache/linux-source/version"
+	fi
+	echo "$cache/linux-source/usr/src/linux-source-6.1.tar.xz"
+}
