@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The harness, and the fixture of the receive tests: how segments are cut, address family, and blocking or poll() first.
+ * The client role, where nothing but the mask differs, runs under every segmentation once.
+ */
+#ifndef SHAPES_H
+#define SHAPES_H
+
+#include "kselftest_harness.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <netinet/tcp.h>
+
+#include "check.h"
+#include "peer.h"
+
+/* Seconds for one test: an emulated CPU is slow, and a machine may be busy. */
+#define PATIENCE	60
+
+#define CASE(fixture, name)	TEST_F_TIMEOUT(fixture, name, PATIENCE)
+
+#define SHAPE(fixture, name, ...) FIXTURE_VARIANT_ADD(fixture, name) { { __VA_ARGS__ } }
+
+#define SHAPES_OF(fixture, cut, word)						\
+	SHAPE(fixture, word##_v4_blocking, SEGMENT_##cut, IPV4, false, false);	\
+	SHAPE(fixture, word##_v4_poll, SEGMENT_##cut, IPV4, true, false);	\
+	SHAPE(fixture, word##_v6_blocking, SEGMENT_##cut, IPV6, false, false);	\
+	SHAPE(fixture, word##_v6_poll, SEGMENT_##cut, IPV6, true, false);	\
+	SHAPE(fixture, word##_v4_client, SEGMENT_##cut, IPV4, true, true)
+
+#define FIXTURE_WITH_LINK(fixture)						\
+	FIXTURE(fixture) { struct link link; };					\
+	FIXTURE_VARIANT(fixture) { struct shape shape; };			\
+	FIXTURE_SETUP(fixture)							\
+	{									\
+		link_start_default(&self->link, &variant->shape);		\
+	}									\
+	FIXTURE_TEARDOWN(fixture)						\
+	{									\
+		link_close(&self->link);					\
+	}
+
+/* Every segmentation × IPv4, IPv6 × blocking, poll(); and the client role. */
+#define FIXTURE_ALL_SHAPES(fixture)						\
+	FIXTURE_WITH_LINK(fixture)						\
+	SHAPES_OF(fixture, FRAME, whole);					\
+	SHAPES_OF(fixture, BYTE, bytewise);					\
+	SHAPES_OF(fixture, SEVEN, seven);					\
+	SHAPES_OF(fixture, HEADER, header);					\
+	SHAPES_OF(fixture, ALL, together)
+
+/* Every segmentation, where family and blocking cannot matter. */
+#define FIXTURE_CUTS(fixture)							\
+	FIXTURE_WITH_LINK(fixture)						\
+	SHAPE(fixture, whole, SEGMENT_FRAME, IPV4, false, false);		\
+	SHAPE(fixture, bytewise, SEGMENT_BYTE, IPV4, false, false);		\
+	SHAPE(fixture, seven, SEGMENT_SEVEN, IPV6, false, false);		\
+	SHAPE(fixture, header, SEGMENT_HEADER, IPV4, false, false);		\
+	SHAPE(fixture, together, SEGMENT_ALL, IPV4, false, false)
+
+/* Both roles, where segmentation cannot matter: the module sends. */
+#define FIXTURE_ROLES(fixture)							\
+	FIXTURE_WITH_LINK(fixture)						\
+	SHAPE(fixture, server_v4, SEGMENT_FRAME, IPV4, false, false);		\
+	SHAPE(fixture, server_v6, SEGMENT_FRAME, IPV6, false, false);		\
+	SHAPE(fixture, client_v4, SEGMENT_FRAME, IPV4, false, true);		\
+	SHAPE(fixture, client_v6, SEGMENT_FRAME, IPV6, false, true)
+
+#define LINK	(&self->link)
+#define OUT	(&self->link.out)
+#define WIRE	(&self->link.wire)
+
+#endif
