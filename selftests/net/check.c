@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* See check.h. */
-#define _GNU_SOURCE
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

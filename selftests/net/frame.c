@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* See frame.h. */
-#define _GNU_SOURCE
 #include <endian.h>
 #include <poll.h>
 #include <stdlib.h>

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* See peer.h. */
-#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>

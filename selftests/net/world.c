@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Processes, namespaces and counters: the rest of peer.h. */
-#define _GNU_SOURCE
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
