@@ -256,7 +256,7 @@ CASE(attach, row59_connecting)
 	socklen_t len = sizeof(a);
 
 	must(listen(listener, 0));
-	fill = tcp_connect(listener);
+	fill = tcp_connect(listener, 0);
 	must(getsockname(listener, (struct sockaddr *)&a, &len));
 	fd = must(socket(a.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0));
 	refuses(EINPROGRESS, connect(fd, (struct sockaddr *)&a, len));

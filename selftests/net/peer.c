@@ -54,7 +54,14 @@ int tcp_listen(enum family family)
 	return fd;
 }
 
-int tcp_connect(int listener)
+/* The window that the handshake announces follows from the buffer. */
+static void set_rcvbuf(int fd, int size)
+{
+	if (size)
+		set_option(fd, SOL_SOCKET, SO_RCVBUF, size);
+}
+
+int tcp_connect(int listener, int rcvbuf)
 {
 	union address a;
 	socklen_t len = sizeof(a);
@@ -62,18 +69,19 @@ int tcp_connect(int listener)
 
 	must(getsockname(listener, &a.any, &len));
 	fd = must(socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	set_rcvbuf(fd, rcvbuf);
 	must(connect(fd, &a.any, len));
 	return fd;
 }
 
-void tcp_pair(enum family family, int *accepted, int *connected)
+void tcp_pair(enum family family, int *accepted, int *connected, int accepted_rcvbuf, int connected_rcvbuf)
 {
 	int listener = tcp_listen(family);
 
-	*connected = tcp_connect(listener);
+	set_rcvbuf(listener, accepted_rcvbuf);
+	*connected = tcp_connect(listener, connected_rcvbuf);
 	*accepted = must(accept(listener, NULL, NULL));
 	close(listener);
-	set_option(*connected, IPPROTO_TCP, TCP_NODELAY, 1);
 }
 
 /* A server accepts, a client connects. */
@@ -82,9 +90,9 @@ void link_open(struct link *l, const struct shape *shape)
 	memset(l, 0, sizeof(*l));
 	l->shape = *shape;
 	if (shape->client)
-		tcp_pair(shape->family, &l->peer, &l->ws);
+		tcp_pair(shape->family, &l->peer, &l->ws, 0, shape->rcvbuf);
 	else
-		tcp_pair(shape->family, &l->ws, &l->peer);
+		tcp_pair(shape->family, &l->ws, &l->peer, shape->rcvbuf, 0);
 	set_option(l->peer, IPPROTO_TCP, TCP_NODELAY, 1);
 	stream_init(&l->out, !shape->client);
 	l->wire.fd = l->peer;

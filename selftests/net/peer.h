@@ -31,6 +31,7 @@ struct shape {
 	enum family		family;
 	bool			nonblocking;	/* recvmsg() after poll() */
 	bool			client;		/* role of the socket under test */
+	int			rcvbuf;		/* its SO_RCVBUF from the first SYN on; 0: TCP's choice */
 };
 
 struct link {
@@ -58,8 +59,8 @@ void link_reset_peer(struct link *l);
 
 /* Plain sockets, for what a link does not cover. */
 int tcp_listen(enum family family);
-int tcp_connect(int listener);
-void tcp_pair(enum family family, int *accepted, int *connected);
+int tcp_connect(int listener, int rcvbuf);
+void tcp_pair(enum family family, int *accepted, int *connected, int accepted_rcvbuf, int connected_rcvbuf);
 
 int ulp_attach(int fd);
 int ws_configure(int fd, const struct websocket_config *config);

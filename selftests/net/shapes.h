@@ -20,7 +20,7 @@
 
 #define CASE(fixture, name)	TEST_F_TIMEOUT(fixture, name, PATIENCE)
 
-#define SHAPE(fixture, name, ...) FIXTURE_VARIANT_ADD(fixture, name) { { __VA_ARGS__ } }
+#define SHAPE(fixture, name, ...) FIXTURE_VARIANT_ADD(fixture, name) { .shape = (struct shape){ __VA_ARGS__ } }
 
 #define SHAPES_OF(fixture, cut, word)						\
 	SHAPE(fixture, word##_v4_blocking, SEGMENT_##cut, IPV4, false, false);	\
