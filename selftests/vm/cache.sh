@@ -11,10 +11,10 @@ mkdir -p "$cache"
 say() { echo "$0: $*" >&2; }
 die() { say "$@"; exit 1; }
 
-# One process at a time fills the cache.
-lock_cache() {
-	exec 9>"$cache/lock"
-	flock -n 9 || { say "waiting for another process to fill the cache"; flock 9; }
+# lock WHAT: one process at a time fetches or builds it.  Until this (sub)shell ends.
+lock() {
+	exec 9>"$cache/$1.lock"
+	flock -n 9 || { say "waiting for another process that makes $1"; flock 9; }
 }
 
 # apt in SUITE COMMAND...: apt-get or apt-cache with the sources of one suite
@@ -48,7 +48,8 @@ unpack_from() {
 }
 
 # The path of Debian's linux-source-6.1 tarball, fetched when it is not there.
-linux_tarball() {
+linux_tarball() (
+	lock linux-source
 	if [ ! -e "$cache/linux-source/version" ]; then
 		say "fetching the kernel's source"
 		rm -rf "$cache/linux-source"
@@ -58,4 +59,4 @@ linux_tarball() {
 			>"$cache/linux-source/version"
 	fi
 	echo "$cache/linux-source/usr/src/linux-source-6.1.tar.xz"
-}
+)

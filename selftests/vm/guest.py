@@ -5,9 +5,10 @@
     from guest import Guest
 
     with Guest(kernel='6.1', fwd=[8080]) as g:          # booted when the block is entered
-        g.check('insmod build/6.1/websocket.ko')         # output; raises CommandFailed unless status 0
+        g.load()                                         # build/6.1/websocket.ko
         pid = g.spawn('build/user/kws echo 8080', log='/run/echo.log')
         g.wait_for('ss -Hltn sport = :8080 | grep -q .') # until the status is 0
+        print(g.check('lsmod'))                          # output; CommandFailed unless the status is 0
         client('127.0.0.1', g.port(8080))                # outside; 8080 inside
         status, output = g.sh(f'kill -STOP {pid}; cat /proc/net/websocket_stat')
     # left: everything is torn down; KernelSplat is raised if the kernel complained
@@ -43,6 +44,7 @@ import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
 
 SPLAT = re.compile(
     r'BUG[: ]|WARNING: |(KASAN|UBSAN|KCSAN|KMSAN): |Oops|general protection|Kernel panic|'
@@ -187,7 +189,8 @@ class Guest:
 
     def __init__(self, kernel=None, *, modules=(), root=None, add=(), rw=(), fwd=(), net=False, smp=2,
                  mem=1024, timeout=300, icount=False, script=None, append='', console=None):
-        self.kernel = kernel_info(kernel or os.environ.get('KWS_KERNEL') or '6.1')
+        self.name = kernel or os.environ.get('KWS_KERNEL') or '6.1'
+        self.kernel = kernel_info(self.name)
         self.modules, self.add, self.append = list(modules), list(add), append
         self.root = root or ('initramfs' if icount else self.kernel['root'])
         self.shares = [(f'rw{i}', os.path.abspath(d)) for i, d in enumerate(rw)]
@@ -412,9 +415,19 @@ class Guest:
 
     def wait_for(self, command, timeout=60):
         """Repeats a command until its status is 0."""
-        status, output = self.sh(f'until {command}; do sleep 0.1; done', timeout)
+        status, _ = self.sh(f'until ( {command} ) >/run/wait_for 2>&1; do sleep 0.1; done', timeout)
         if status:
-            raise CommandFailed(f'{command}: not within {timeout} s\n{output}')
+            raise CommandFailed(f'{command}: not within {timeout} s\n' + self.sh('cat /run/wait_for')[1])
+
+    def load(self):
+        """Loads this tree's websocket.ko, as built for the kernel, and the modules it needs."""
+        ko = shlex.quote(f'{TOP}/build/{self.name}/websocket.ko')
+        self.check(f'for m in $(/sbin/modinfo -F depends {ko} | tr , " "); do /sbin/modprobe $m || exit; done; '
+                   f'/sbin/insmod {ko}')
+
+    def unload(self, timeout=60):
+        """Unloads it; CommandFailed when something still uses it after so many seconds."""
+        self.wait_for('/sbin/rmmod websocket', timeout)
 
     def script_results(self, stream=None):
         """The (status, output) of every command of the script."""

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+#   make                  websocket.ko for the running kernel (or the newest one whose
+#                         headers are installed), the library and the tools
+#   make load | unload    into and out of the running kernel (root)
+#   make demo             a server on the module in a virtual machine, with real clients
+#   make check            all tests; KERNEL=6.12, 7.3 or debug picks another kernel
+#   make check-all        all tests on every kernel
+#   make install          below DESTDIR; PREFIX is /usr/local
+#
+# W=1 and C=1 are kbuild's: more compiler warnings, sparse.  Everything that is made goes
+# to build/: build/KERNEL/websocket.ko is the module for selftests/vm/kernel KERNEL, and
+# `host' the name of this machine's.
+
+KERNEL ?= 6.1
+PREFIX ?= /usr/local
+KERNELS := 6.1 6.12 7.3 debug
+TOP := $(CURDIR)
+
+all: module lib tools
+
+module: build/host/websocket.ko
+	@ln -sf $< websocket.ko
+
+# kbuild leaves its objects beside the sources: every kernel gets a tree of links to them.
+build/%/websocket.ko: FORCE
+	@mkdir -p build/$*
+	@cp -rsf $(TOP)/Kbuild $(TOP)/kmod $(TOP)/uapi build/$*/
+	@find build/$* -xtype l -delete
+	@eval "$$(selftests/vm/kernel $*)" && \
+	$(MAKE) --no-print-directory -C "$$headers" M=$(TOP)/build/$* $$make modules
+
+lib tools:
+	@$(MAKE) --no-print-directory -C userspace O=$(TOP)/build/user $@
+
+load: module
+	@for m in $$(/sbin/modinfo -F depends websocket.ko | tr , ' '); do /sbin/modprobe $$m; done
+	/sbin/insmod websocket.ko
+
+unload:
+	/sbin/rmmod websocket
+
+check demo: packages
+check:
+	@selftests/run $(KERNEL)
+
+check-all:
+	@selftests/run $(KERNELS)
+
+demo: build/6.1/websocket.ko lib tools
+	@selftests/demo
+build/6.1/websocket.ko lib tools: | $(if $(filter demo,$(MAKECMDGOALS)),packages)
+
+packages:
+	@selftests/vm/install-packages
+
+install: module
+	@eval "$$(selftests/vm/kernel host)" && \
+	$(MAKE) --no-print-directory -C "$$headers" M=$(TOP)/build/host \
+		INSTALL_MOD_PATH=$(DESTDIR) INSTALL_MOD_DIR=updates modules_install
+	install -D -m 644 uapi/linux/websocket.h $(DESTDIR)$(PREFIX)/include/linux/websocket.h
+	@$(MAKE) --no-print-directory -C userspace O=$(TOP)/build/user PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) install
+
+clean:
+	rm -rf build websocket.ko
+
+FORCE:
+.PHONY: all module lib tools load unload check check-all demo packages install clean FORCE
