@@ -103,7 +103,7 @@ static inline bool ref_close_code(unsigned int code)
 	case 1005: case 1006: case 1015:		/* "MUST NOT be set as a status code in a Close control frame" */
 		return false;
 	}
-	/* 7.4.2: 0 to 999 are not used, 1000 to 2999 are for the protocol, 3000 to 4999 for libraries and applications */
+	/* 7.4.2: 0-999 are not used, 1000-2999 are for the protocol, 3000-4999 for libraries and applications */
 	return code / 1000 == 3 || code / 1000 == 4;
 }
 

@@ -201,8 +201,8 @@ static void named(void)
 
 /* One byte of each kind that the table tells apart, at both ends of its range. */
 static const u8 kinds[] = {
-	0x00, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xec, 0xed, 0xee, 0xef, 0xf0, 0xf1, 0xf3,
-	0xf4, 0xf5, 0xff,
+	0x00, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc1, 0xc2, 0xdf, 0xe0,
+	0xe1, 0xec, 0xed, 0xee, 0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xff,
 };
 
 /* All sequences of five such bytes in all sixteen segmentations. */
@@ -256,8 +256,8 @@ static void sticky(void)
 #define TEXT_MAX	201
 
 /*
- * @n bytes of ASCII with @what in them, at every place and alignment. Exactly so many bytes are allocated: the sanitizer
- * sees a look behind them.
+ * @n bytes of ASCII with @what in them, at every place and alignment. Exactly so many bytes are allocated: the
+ * sanitizer sees a look behind them.
  */
 static void in_ascii(const u8 *what, size_t len, enum verdict verdict)
 {
