@@ -170,6 +170,21 @@ void expect_error_(struct link *l, int error)
 	}
 }
 
+void expect_failure_(struct link *l, int error, unsigned int code)
+{
+	struct websocket_info info;
+
+	expect_error_(l, error);
+	refuses(error, ws_send(l->ws, 0, "x", 1, MSG_NOSIGNAL));
+	expect_error_(l, error);
+	wire_expect_close_(&l->wire, code);
+	info = ws_info(l->ws);
+	equal(WEBSOCKET_STATE_FAILED, info.state);
+	equal(error, info.error);
+	equal(code, info.sent_close_code);
+	check(ws_poll(l->ws) & POLLERR);
+}
+
 void expect_nothing_(struct link *l)
 {
 	struct received r;

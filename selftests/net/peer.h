@@ -106,6 +106,8 @@ void expect_parts_(struct link *l, __u8 opcode, const void *bytes, size_t len, s
 void expect_end_(struct link *l, unsigned int code);
 /* The error, as often as it is asked. */
 void expect_error_(struct link *l, int error);
+/* The connection failed: the error from every call, the Close on the wire, both in WEBSOCKET_INFO. */
+void expect_failure_(struct link *l, int error, unsigned int code);
 /* Nothing to read. */
 void expect_nothing_(struct link *l);
 
@@ -114,6 +116,7 @@ void expect_nothing_(struct link *l);
 #define expect_parts(...) HERE(expect_parts_(__VA_ARGS__))
 #define expect_end(...) HERE(expect_end_(__VA_ARGS__))
 #define expect_error(...) HERE(expect_error_(__VA_ARGS__))
+#define expect_failure(...) HERE(expect_failure_(__VA_ARGS__))
 #define expect_nothing(l) HERE(expect_nothing_(l))
 
 /* One sendmsg() with an opcode record; opcode 0: without. */

@@ -50,14 +50,19 @@
 	SHAPES_OF(fixture, HEADER, header);					\
 	SHAPES_OF(fixture, ALL, together)
 
-/* Every segmentation, where family and blocking cannot matter. */
+/* Every segmentation and both roles; family and blocking take turns. */
 #define FIXTURE_CUTS(fixture)							\
 	FIXTURE_WITH_LINK(fixture)						\
 	SHAPE(fixture, whole, SEGMENT_FRAME, IPV4, false, false);		\
-	SHAPE(fixture, bytewise, SEGMENT_BYTE, IPV4, false, false);		\
+	SHAPE(fixture, bytewise, SEGMENT_BYTE, IPV4, true, false);		\
 	SHAPE(fixture, seven, SEGMENT_SEVEN, IPV6, false, false);		\
-	SHAPE(fixture, header, SEGMENT_HEADER, IPV4, false, false);		\
-	SHAPE(fixture, together, SEGMENT_ALL, IPV4, false, false)
+	SHAPE(fixture, header, SEGMENT_HEADER, IPV6, true, false);		\
+	SHAPE(fixture, together, SEGMENT_ALL, IPV4, false, false);		\
+	SHAPE(fixture, whole_client, SEGMENT_FRAME, IPV6, true, true);		\
+	SHAPE(fixture, bytewise_client, SEGMENT_BYTE, IPV6, false, true);	\
+	SHAPE(fixture, seven_client, SEGMENT_SEVEN, IPV4, true, true);		\
+	SHAPE(fixture, header_client, SEGMENT_HEADER, IPV4, false, true);	\
+	SHAPE(fixture, together_client, SEGMENT_ALL, IPV6, true, true)
 
 /* Both roles, where segmentation cannot matter: the module sends. */
 #define FIXTURE_ROLES(fixture)							\
