@@ -110,6 +110,7 @@ $b sync; $b sleep 0.2; $b reboot -f
 class GuestError(Exception):
     """The guest could not be started."""
     status = 121
+    output = ''     # what the command that was under way had said
 
 
 class CommandFailed(GuestError):
@@ -203,6 +204,7 @@ class Guest:
         self._tmp = self._line = self._qmp = self._timer = None
         self._sequence, self._lock = 0, threading.Lock()
         self._timed_out = False
+        self._log_seen = 0
 
     # Start and end
 
@@ -220,8 +222,8 @@ class Guest:
                 self.close()
         finally:
             self.kill()
-        if kind is None and self.splats():
-            raise KernelSplat('the kernel complained:\n' + '\n'.join(self.splats()))
+        if kind is None and (splats := self.splats()):
+            raise KernelSplat('the kernel complained:\n' + '\n'.join(splats))
 
     def _start(self):
         self._tmp = tempfile.mkdtemp(prefix='vm.')
@@ -288,7 +290,7 @@ class Guest:
         cpio(path, entries)
 
     def _machine(self):
-        append = ('console=ttyS0 quiet ignore_loglevel panic=-1 oops=panic unknown_nmi_panic net.ifnames=0 nokaslr '
+        append = ('console=ttyS0 quiet ignore_loglevel printk.devkmsg=on panic=-1 oops=panic unknown_nmi_panic net.ifnames=0 nokaslr '
                   'mitigations=off watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120')
         cpu, thread, more = 'max', 'multi', []
         if self.icount:
@@ -371,20 +373,23 @@ class Guest:
             try:
                 data = self._line.recv(65536)
             except TimeoutError:
-                raise GuestTimeout('no answer from the guest') from None
+                self._lost(GuestTimeout('no answer from the guest'))
             except ConnectionResetError:
                 data = b''
-            if not data:
-                if self._timed_out:
-                    raise GuestTimeout(f'the guest was not done in {self.timeout} s')
-                errors = open(self._tmp + '/qemu.log').read()
-                raise GuestDied('the guest died\n' + errors)
+            if not data and self._timed_out:
+                self._lost(GuestTimeout(f'the guest was not done in {self.timeout} s'))
+            elif not data:
+                self._lost(GuestDied('the guest died\n' + open(self._tmp + '/qemu.log').read()))
             self._buffer += data
         before, self._buffer = self._buffer[:m.start()], self._buffer[m.end():]
         if stream:
             stream.write(before[shown:])
             stream.flush()
         return before, m
+
+    def _lost(self, error):
+        error.output = self._buffer.decode(errors='replace')
+        raise error
 
     def _result(self, number, deadline, stream):
         before, m = self._read_until(re.compile(rb'\n@@vm %d (\d+)\n' % number), deadline, stream)
@@ -415,7 +420,7 @@ class Guest:
 
     def wait_for(self, command, timeout=60):
         """Repeats a command until its status is 0."""
-        status, _ = self.sh(f'until ( {command} ) >/run/wait_for 2>&1; do sleep 0.1; done', timeout)
+        status, _ = self.sh(f'until ( {command} ) >/run/try 2>&1; do mv /run/try /run/wait_for; sleep 0.1; done', timeout)
         if status:
             raise CommandFailed(f'{command}: not within {timeout} s\n' + self.sh('cat /run/wait_for')[1])
 
@@ -464,6 +469,16 @@ class Guest:
         with open(self._log_path, errors='replace') as f:
             return f.read()
 
-    def splats(self, text=None):
-        """Lines of the kernel's log (or of text) that mean that something is wrong."""
-        return [line for line in (self.log() if text is None else text).splitlines() if SPLAT.search(line)]
+    def mark(self, text, timeout=60):
+        """Writes a line to the kernel's log and waits until it is out: all that happened before is in log()."""
+        self.check(f'echo {shlex.quote(text)} >/dev/kmsg')
+        deadline = time.monotonic() + timeout
+        while text not in self.log()[self._log_seen:]:
+            if time.monotonic() > deadline:
+                raise GuestTimeout("the kernel's log stands still")
+            time.sleep(.05)
+
+    def splats(self):
+        """Lines of the kernel's log that mean that something is wrong, since the last call."""
+        new, self._log_seen = self.log()[self._log_seen:], len(self.log())
+        return [line for line in new.splitlines() if SPLAT.search(line)]
