@@ -31,7 +31,7 @@ build/%/websocket.ko: FORCE
 	$(MAKE) --no-print-directory -C "$$headers" M=$(TOP)/build/$* $$make modules
 
 lib tools:
-	@$(MAKE) --no-print-directory -C userspace OUT=$(TOP)/build/user $@
+	@$(MAKE) --no-print-directory -C userspace O=$(TOP)/build/user $@
 
 load: module
 	@for m in $$(/sbin/modinfo -F depends websocket.ko | tr , ' '); do /sbin/modprobe $$m; done
@@ -59,7 +59,7 @@ install: module
 	$(MAKE) --no-print-directory -C "$$headers" M=$(TOP)/build/host \
 		INSTALL_MOD_PATH=$(DESTDIR) INSTALL_MOD_DIR=updates modules_install
 	install -D -m 644 uapi/linux/websocket.h $(DESTDIR)$(PREFIX)/include/linux/websocket.h
-	@$(MAKE) --no-print-directory -C userspace OUT=$(TOP)/build/user PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) install
+	@$(MAKE) --no-print-directory -C userspace O=$(TOP)/build/user PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) install
 
 clean:
 	rm -rf build websocket.ko

@@ -329,8 +329,8 @@ class Guest:
 
     def close(self):
         """Lets the guest end in good order."""
-        if self._qemu.poll() is None and self.script is None:
-            self._line.sendall(b'end\n')
+        if self.script is None:
+            self._send('end\n')
         try:
             self._qemu.wait(max(5, self._deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
@@ -379,13 +379,19 @@ class Guest:
             if not data and self._timed_out:
                 self._lost(GuestTimeout(f'the guest was not done in {self.timeout} s'))
             elif not data:
-                self._lost(GuestDied('the guest died\n' + open(self._tmp + '/qemu.log').read()))
+                self._lost(GuestDied(('the guest died\n' + open(self._tmp + '/qemu.log').read()).rstrip()))
             self._buffer += data
         before, self._buffer = self._buffer[:m.start()], self._buffer[m.end():]
         if stream:
             stream.write(before[shown:])
             stream.flush()
         return before, m
+
+    def _send(self, text):
+        try:
+            self._line.sendall(text.encode())
+        except (BrokenPipeError, ConnectionResetError):
+            pass        # it died; reading will tell
 
     def _lost(self, error):
         error.output = self._buffer.decode(errors='replace')
@@ -403,7 +409,7 @@ class Guest:
         """
         with self._lock:
             self._sequence += 1
-            self._line.sendall(self._encode(self._sequence, timeout, command).encode())
+            self._send(self._encode(self._sequence, timeout, command))
             return self._result(self._sequence, min(self._deadline + 30, time.monotonic() + timeout + 60), stream)
 
     def check(self, command, timeout=60):
