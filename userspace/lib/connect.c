@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/* The handshake in one call, either side; and what may be asked about one. */
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "handshake.h"
+#include "url.h"
+
+static int say_why(const struct kws_options *opt, const char *why, int error)
+{
+	if (opt && opt->why && opt->why_size)
+		snprintf(opt->why, opt->why_size, "%s", why);
+	return error;
+}
+
+/* Runs a handshake to its end, and frees it. Return: 0 or -errno. */
+static int finish(struct kws_handshake *hs, const struct kws_options *opt)
+{
+	int result;
+
+	do
+		result = kws_handshake_wait(hs);
+	while (result == KWS_REQUEST);
+	if (result == KWS_REFUSED)
+		result = kws_handshake_error(hs);
+	if (result)
+		say_why(opt, kws_handshake_message(hs), result);
+	kws_handshake_free(hs);
+	return result;
+}
+
+int kws_accept(int fd, const struct kws_options *opt)
+{
+	struct kws_handshake *hs = kws_accept_start(fd, opt);
+
+	if (!hs)
+		return say_why(opt, "bad options, or no memory", -errno);
+	return finish(hs, opt);
+}
+
+/* Connects to one address within the time. Return: non-blocking socket, or -errno. */
+static int connect_address(const struct addrinfo *ai, uint64_t deadline)
+{
+	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, ai->ai_protocol);
+	socklen_t len = sizeof(int);
+	int err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, ai->ai_addr, ai->ai_addrlen) && errno != EINPROGRESS)
+		err = -errno;
+	while (!err) {
+		struct pollfd p = { .fd = fd, .events = POLLOUT };
+		uint64_t now = now_ms();
+		int n = poll(&p, 1, deadline > now ? (int)(deadline - now) : 0);
+
+		if (n > 0)
+			break;
+		if (!n)
+			err = -ETIMEDOUT;
+		else if (errno != EINTR)
+			err = -errno;
+	}
+	if (!err) {
+		int pending = 0;
+
+		getsockopt(fd, SOL_SOCKET, SO_ERROR, &pending, &len);
+		err = -pending;
+	}
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
+}
+
+/* Tries every address of the name in turn. Return: socket, or the last one's -errno. */
+static int connect_host(const struct url *url, uint64_t deadline, const struct kws_options *opt)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG }, *list;
+	int fd = -EHOSTUNREACH, err = getaddrinfo(url->host, url->port, &hints, &list);
+	char why[160];
+
+	if (err == EAI_ADDRFAMILY || err == EAI_NONAME) {
+		/* AI_ADDRCONFIG does not count loopback addresses */
+		hints.ai_flags = 0;
+		err = getaddrinfo(url->host, url->port, &hints, &list);
+	}
+	if (err) {
+		snprintf(why, sizeof(why), "%s: %s", url->host, gai_strerror(err));
+		return say_why(opt, why, err == EAI_MEMORY ? -ENOMEM : -EHOSTUNREACH);
+	}
+	for (struct addrinfo *ai = list; ai; ai = ai->ai_next) {
+		fd = connect_address(ai, deadline);
+		if (fd >= 0)
+			break;
+		snprintf(why, sizeof(why), "%s port %s: %s", url->host, url->port, strerrordesc_np(-fd));
+		say_why(opt, why, 0);
+	}
+	freeaddrinfo(list);
+	return fd;
+}
+
+int kws_connect(const char *url, const struct kws_options *opt)
+{
+	unsigned int timeout = opt && opt->timeout_ms ? opt->timeout_ms : DEFAULT_TIMEOUT_MS;
+	uint64_t deadline = now_ms() + timeout;
+	struct kws_handshake *hs;
+	struct url parts;
+	int fd, err = url_parse(&parts, url);
+
+	if (err)
+		return say_why(opt, err == -EPROTONOSUPPORT ? "wss is not supported" : "not a ws URL", err);
+	fd = connect_host(&parts, deadline, opt);
+	url_free(&parts);
+	if (fd < 0)
+		return fd;
+	hs = kws_connect_start(fd, url, opt);
+	if (hs) {
+		hs->deadline = deadline;
+		err = finish(hs, opt);
+	} else {
+		err = say_why(opt, "bad options, or no memory", -errno);
+	}
+	if (!err && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) < 0)
+		err = -errno;
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
+}
+
+/*
+ * Questions
+ */
+
+const char *kws_handshake_target(const struct kws_handshake *hs)
+{
+	return hs->head.complete && !hs->client ? head_target(&hs->head) : NULL;
+}
+
+const char *kws_handshake_header(const struct kws_handshake *hs, const char *name, unsigned int index)
+{
+	return hs->head.complete ? head_get(&hs->head, name, index) : NULL;
+}
+
+bool kws_handshake_header_at(const struct kws_handshake *hs, unsigned int index, const char **name, const char **value)
+{
+	if (!hs->head.complete || index >= hs->head.headers)
+		return false;
+	*name = head_name(&hs->head, index);
+	*value = head_value(&hs->head, index);
+	return true;
+}
+
+const char *kws_handshake_offered(const struct kws_handshake *hs, unsigned int index)
+{
+	const char *p = hs->offers.s;
+
+	while (p && *p && index--)
+		p += strlen(p) + 1;
+	return p && *p ? p : NULL;
+}
+
+bool kws_handshake_is_upgrade(const struct kws_handshake *hs)
+{
+	return hs->upgrade;
+}
+
+const char *kws_handshake_subprotocol(const struct kws_handshake *hs)
+{
+	return hs->chosen;
+}
+
+int kws_handshake_status(const struct kws_handshake *hs)
+{
+	return hs->status;
+}
+
+int kws_handshake_error(const struct kws_handshake *hs)
+{
+	return hs->error;
+}
+
+const char *kws_handshake_message(const struct kws_handshake *hs)
+{
+	return hs->why;
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/* Errors in words, with what to do about them. */
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "kws.h"
+
+static const struct {
+	int err;
+	const char *text;
+} table[] = {
+	{ ENOENT, "the kernel knows no \"websocket\" protocol: load the module (\"modprobe websocket\" or \"insmod websocket.ko\", as root)" },
+	{ ENOPROTOOPT, "not a WebSocket socket: attach the protocol first (kws_attach())" },
+	{ EEXIST, "the socket already has an upper layer protocol" },
+	{ ENOTCONN, "the connection is not open any more" },
+	{ EOPNOTSUPP, "not possible on this socket: it is no plain TCP socket, or the call is not one that it supports" },
+	{ EBUSY, "the socket belongs to another user in the kernel (KCM, a sockmap)" },
+	{ EBADMSG, "the client's request was no acceptable WebSocket upgrade, and was refused" },
+	{ ECONNREFUSED, "nobody listens there, or the server refused the upgrade" },
+	{ EHOSTUNREACH, "the host is unknown or cannot be reached" },
+	{ EPROTONOSUPPORT, "the protocol is not supported (wss needs TLS)" },
+	{ EPROTO, "the peer broke the WebSocket protocol" },
+	{ EILSEQ, "text that is not UTF-8" },
+	{ EMSGSIZE, "larger than allowed" },
+	{ ETIMEDOUT, "no answer in time" },
+	{ ECONNRESET, "the peer reset the connection, or left in the middle" },
+	{ EPIPE, "the connection is closed for sending" },
+	{ E2BIG, "this kernel's module is older than the program, and does not know an option that it sets" },
+};
+
+const char *kws_strerror(int err)
+{
+	const char *text;
+
+	if (err < 0)
+		err = -err;
+	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++)
+		if (table[i].err == err)
+			return table[i].text;
+	text = strerrordesc_np(err);
+	return text ? text : "unknown error";
+}

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/* The handshake's input, output and time limit; handshake.h has the stages. */
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "handshake.h"
+
+uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000ULL + t.tv_nsec / 1000000;
+}
+
+void handshake_why(struct kws_handshake *hs, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(hs->why, sizeof(hs->why), format, args);
+	va_end(args);
+}
+
+int handshake_fail(struct kws_handshake *hs, int error, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(hs->why, sizeof(hs->why), format, args);
+	va_end(args);
+	hs->error = error;
+	hs->result = error;
+	hs->stage = STAGE_OVER;
+	return error;
+}
+
+int handshake_attach(struct kws_handshake *hs)
+{
+	int err;
+
+	if (hs->attached || hs->flags & KWS_F_NO_START)
+		return 0;
+	err = kws_attach(hs->fd);
+	hs->attached = !err;
+	return err;
+}
+
+static bool options_are_valid(const struct kws_options *opt, bool client)
+{
+	if (opt->max_head > LARGEST_MAX_HEAD || opt->flags & ~(KWS_F_NO_START | KWS_F_PLAIN))
+		return false;
+	return client || !opt->config || !(opt->config->flags & WEBSOCKET_F_CLIENT);
+}
+
+struct kws_handshake *handshake_new(int fd, bool client, const struct kws_options *opt)
+{
+	static const struct kws_options defaults;
+	struct kws_handshake *hs;
+	int err = 0;
+
+	if (!opt)
+		opt = &defaults;
+	if (!options_are_valid(opt, client)) {
+		errno = EINVAL;
+		return NULL;
+	}
+	hs = calloc(1, sizeof(*hs));
+	if (!hs)
+		return NULL;
+	hs->fd = fd;
+	hs->client = client;
+	hs->stage = client ? STAGE_WRITE : STAGE_READ;
+	hs->max_head = opt->max_head ? opt->max_head : DEFAULT_MAX_HEAD;
+	hs->deadline = now_ms() + (opt->timeout_ms ? opt->timeout_ms : DEFAULT_TIMEOUT_MS);
+	hs->flags = opt->flags;
+	if (opt->config)
+		hs->config = *opt->config;
+	if (client)
+		hs->config.flags |= WEBSOCKET_F_CLIENT;
+	head_init(&hs->head, client ? HTTP_RESPONSE : HTTP_REQUEST);
+	if (opt->subprotocols)
+		err = protocols_split(&hs->known, opt->subprotocols, strlen(opt->subprotocols));
+	if (err) {
+		kws_handshake_free(hs);
+		errno = -err;
+		return NULL;
+	}
+	return hs;
+}
+
+void kws_handshake_free(struct kws_handshake *hs)
+{
+	if (!hs)
+		return;
+	head_free(&hs->head);
+	text_free(&hs->out);
+	text_free(&hs->extra);
+	text_free(&hs->known);
+	text_free(&hs->offers);
+	free(hs);
+}
+
+/* The head is complete, or not to be completed: what next? */
+static int head_done(struct kws_handshake *hs, int result)
+{
+	if (!hs->client) {
+		if (result < 0)
+			server_refuse_head(hs, result);
+		else
+			server_check(hs);
+		return 0;
+	}
+	if (result == -EBADMSG)
+		return handshake_fail(hs, -EPROTO, "the server's answer is not HTTP: %s", head_error(&hs->head));
+	if (result == -ENOMEM)
+		return handshake_fail(hs, -ENOMEM, "no memory for the server's answer");
+	if (result < 0)
+		return handshake_fail(hs, -EMSGSIZE, "the server's answer has a head that is too large");
+	result = client_check(hs);
+	if (result == 1)
+		head_reset(&hs->head);
+	return result < 0 ? result : 0;
+}
+
+/* Takes from the socket what was only looked at so far; it is there. */
+static int consume(struct kws_handshake *hs, size_t len)
+{
+	char scrap[2048];
+
+	hs->consumed += len;
+	while (len) {
+		ssize_t n = recv(hs->fd, scrap, len < sizeof(scrap) ? len : sizeof(scrap), MSG_DONTWAIT);
+
+		if (n <= 0) {
+			if (n && errno == EINTR)
+				continue;
+			return n ? -errno : -ECONNRESET;
+		}
+		len -= n;
+	}
+	return 0;
+}
+
+/*
+ * Looks at what is there, lets the parser have it, and consumes what it took: of an incomplete head all, of a complete
+ * one nothing behind it.
+ */
+static int run_read(struct kws_handshake *hs)
+{
+	char bytes[2048];
+	size_t room = hs->max_head - hs->consumed, used;
+	ssize_t n;
+	int err, result;
+
+	if (!room)
+		return head_done(hs, -EMSGSIZE);
+	n = recv(hs->fd, bytes, room < sizeof(bytes) ? room : sizeof(bytes), MSG_PEEK | MSG_DONTWAIT);
+	if (n < 0 && errno == EINTR)
+		return 0;
+	if (n < 0 && errno == EAGAIN)
+		return KWS_WANT_READ;
+	if (n < 0)
+		return handshake_fail(hs, -errno, "receiving: %s", strerrordesc_np(errno));
+	if (!n)
+		return handshake_fail(hs, -ECONNRESET, "the peer closed the connection in the middle of the handshake");
+	result = head_feed(&hs->head, bytes, n, &used);
+	err = consume(hs, used);
+	if (err)
+		return handshake_fail(hs, err, "receiving: %s", strerrordesc_np(-err));
+	return result ? head_done(hs, result) : 0;
+}
+
+static int run_write(struct kws_handshake *hs)
+{
+	ssize_t n;
+
+	if (hs->out.failed || hs->extra.failed)
+		return handshake_fail(hs, -ENOMEM, "no memory for the %s", hs->client ? "request" : "answer");
+	if (hs->client) {
+		int err = handshake_attach(hs);
+
+		if (err)
+			return handshake_fail(hs, err, "attaching: %s", kws_strerror(err));
+	}
+	n = send(hs->fd, hs->out.s + hs->sent, hs->out.len - hs->sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n < 0 && errno == EINTR)
+		return 0;
+	if (n < 0 && errno == EAGAIN)
+		return KWS_WANT_WRITE;
+	if (n < 0)
+		return handshake_fail(hs, -errno, "sending: %s", strerrordesc_np(errno));
+	hs->sent += n;
+	if (hs->sent < hs->out.len)
+		return 0;
+	if (hs->client) {
+		hs->stage = STAGE_READ;
+	} else if (hs->status == 101) {
+		hs->stage = STAGE_START;
+	} else {
+		hs->stage = STAGE_LINGER;
+		hs->consumed = 0;
+		hs->deadline = now_ms() + LINGER_MS;
+		shutdown(hs->fd, SHUT_WR);
+	}
+	return 0;
+}
+
+static int run_start(struct kws_handshake *hs)
+{
+	int err = hs->flags & KWS_F_NO_START ? 0 : kws_start(hs->fd, &hs->config);
+
+	if (err)
+		return handshake_fail(hs, err, "starting: %s", kws_strerror(err));
+	hs->result = KWS_DONE;
+	hs->stage = STAGE_OVER;
+	return 0;
+}
+
+/* close() with bytes unread would reset the connection, and the answer could be lost: read until the client has closed. */
+static int run_linger(struct kws_handshake *hs)
+{
+	char scrap[2048];
+	ssize_t n = recv(hs->fd, scrap, sizeof(scrap), MSG_DONTWAIT);
+
+	if (n < 0 && errno == EAGAIN)
+		return KWS_WANT_READ;
+	hs->consumed += n > 0 ? n : 0;
+	if (n == 0 || (n < 0 && errno != EINTR) || hs->consumed > LINGER_BYTES) {
+		hs->result = KWS_REFUSED;
+		hs->stage = STAGE_OVER;
+	}
+	return 0;
+}
+
+/* The time is over. Nothing more comes: go on without. */
+static void run_late(struct kws_handshake *hs)
+{
+	if (hs->stage == STAGE_LINGER) {
+		hs->result = KWS_REFUSED;
+		hs->stage = STAGE_OVER;
+	} else if (hs->stage == STAGE_READ && !hs->client) {
+		server_refuse_head(hs, -ETIMEDOUT);
+		hs->deadline = now_ms() + LINGER_MS;
+	} else {
+		handshake_fail(hs, -ETIMEDOUT, "the %s took too long", hs->stage == STAGE_READ ? "server" : "peer");
+	}
+}
+
+static int run_stage(struct kws_handshake *hs)
+{
+	switch (hs->stage) {
+	case STAGE_READ:
+		return run_read(hs);
+	case STAGE_DECIDE:
+		server_accept(hs);
+		return 0;
+	case STAGE_WRITE:
+		return run_write(hs);
+	case STAGE_START:
+		return run_start(hs);
+	case STAGE_LINGER:
+		return run_linger(hs);
+	default:
+		return hs->result;
+	}
+}
+
+int kws_handshake_run(struct kws_handshake *hs)
+{
+	int result;
+
+	while (hs->stage != STAGE_OVER) {
+		enum stage before = hs->stage;
+
+		result = run_stage(hs);
+		if (hs->stage == STAGE_DECIDE && before == STAGE_READ)
+			return KWS_REQUEST;
+		if (result == KWS_WANT_READ || result == KWS_WANT_WRITE) {
+			if (kws_handshake_timeout(hs))
+				return result;
+			run_late(hs);
+		}
+	}
+	return hs->result;
+}
+
+int handshake_poll(int fd, short events, uint64_t deadline)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+	uint64_t now = now_ms();
+	int n = poll(&p, 1, deadline > now ? (int)(deadline - now) : 0);
+
+	return n < 0 && errno != EINTR ? -errno : 0;
+}
+
+int kws_handshake_wait(struct kws_handshake *hs)
+{
+	for (;;) {
+		int err, result = kws_handshake_run(hs);
+
+		if (result != KWS_WANT_READ && result != KWS_WANT_WRITE)
+			return result;
+		err = handshake_poll(hs->fd, result == KWS_WANT_READ ? POLLIN : POLLOUT, hs->deadline);
+		if (err)
+			return handshake_fail(hs, err, "waiting: %s", strerrordesc_np(-err));
+	}
+}
+
+int kws_handshake_timeout(const struct kws_handshake *hs)
+{
+	uint64_t now = now_ms();
+
+	return hs->deadline > now && hs->stage != STAGE_OVER ? hs->deadline - now : 0;
+}

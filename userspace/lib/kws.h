@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * libkws: the user-space half of WebSocket in the kernel (RFC 6455).
+ *
+ * The kernel module "websocket" speaks frames; this library does what comes before them, the HTTP upgrade, and
+ * wraps the calls whose ancillary data is tedious to write. <linux/websocket.h> is the manual of the socket itself.
+ *
+ * A SERVER, one connection at a time:
+ *
+ *	int fd = accept(listener, NULL, NULL);
+ *	int err = kws_accept(fd, NULL);				// HTTP head, 101, TCP_ULP, WEBSOCKET_CONFIG
+ *
+ *	while (!err) {
+ *		struct kws_message msg;
+ *		ssize_t n = kws_recv(fd, buf, sizeof(buf), 0, &msg);
+ *
+ *		if (n < 0 || kws_is_end(&msg))
+ *			break;
+ *		kws_send(fd, msg.opcode, buf, n, msg.end ? 0 : MSG_MORE);
+ *	}
+ *	close(fd);
+ *
+ * A CLIENT:
+ *
+ *	int fd = kws_connect("ws://localhost:8080/chat", NULL);
+ *
+ * AN EVENT LOOP takes the handshake step by step:
+ *
+ *	struct kws_handshake *hs = kws_accept_start(fd, NULL);
+ *
+ *	// whenever fd is ready, and once more when kws_handshake_timeout(hs) milliseconds are over:
+ *	switch (kws_handshake_run(hs)) {
+ *	case KWS_WANT_READ:	wait for EPOLLIN; break;
+ *	case KWS_WANT_WRITE:	wait for EPOLLOUT; break;
+ *	case KWS_REQUEST:	look at it, choose or refuse, run again; break;
+ *	case KWS_DONE:		kws_handshake_free(hs); fd is a message socket now; break;
+ *	default:		kws_handshake_free(hs); close(fd);	// refused, or failed
+ *	}
+ *
+ * How the head is read. Bytes are looked at with MSG_PEEK and given to the HTTP parser, and then exactly those that
+ * it took are read. What follows the head (a fast client sends frames at once) is never touched, and of an incomplete
+ * head nothing stays behind, so level-triggered polling does not spin.
+ *
+ * Errors are negative errno values. kws_strerror() says what each means here and what to do about it. No function
+ * prints, exits, installs a signal handler or closes a descriptor that it did not open. A handshake may be used by one
+ * thread at a time; different ones are independent.
+ */
+#ifndef KWS_H
+#define KWS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <linux/websocket.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define KWS_API __attribute__((visibility("default")))
+
+struct kws_handshake;
+
+/* What kws_handshake_run() and kws_handshake_wait() return when it is not a negative errno. */
+#define KWS_DONE	0	/* the connection is upgraded */
+#define KWS_WANT_READ	1	/* run again when the socket is readable */
+#define KWS_WANT_WRITE	2	/* run again when the socket is writable */
+#define KWS_REQUEST	3	/* server: the request is there; running again accepts it */
+#define KWS_REFUSED	4	/* the answer was not 101: see kws_handshake_status(), then close the socket */
+
+/* Flags of struct kws_options. */
+#define KWS_F_NO_START	(1U << 0)	/* only the HTTP part: do not touch the kernel's WebSocket options */
+#define KWS_F_PLAIN	(1U << 1)	/* server: show requests without an upgrade too, see kws_handshake_answer() */
+
+/**
+ * struct kws_options - how to do a handshake; NULL or zeros mean the defaults
+ * @max_head: bytes of HTTP head accepted from the peer, 1 to 1048576; 0: 16384. A longer request is answered with 431.
+ * @timeout_ms: for the whole handshake, connecting included; 0: 10000. A late request is answered with 408.
+ * @flags: KWS_F_*
+ * @config: for WEBSOCKET_CONFIG; NULL: the defaults. A client's WEBSOCKET_F_CLIENT is added by the library.
+ * @subprotocols: names with commas between them, the best first. A server takes its first one that the client offers;
+ *	a client offers them all. NULL: none.
+ * @origin: client: the Origin header; NULL: none
+ * @headers: client: further headers, "Name: value" each, NULL after the last; NULL: none
+ * @why: buffer for one line of English that says why kws_accept() or kws_connect() failed, or NULL
+ * @why_size: its size in bytes
+ *
+ * All is copied when the handshake starts; only @why has to live as long as the call.
+ */
+struct kws_options {
+	size_t max_head;
+	unsigned int timeout_ms;
+	unsigned int flags;
+	const struct websocket_config *config;
+	const char *subprotocols;
+	const char *origin;
+	const char *const *headers;
+	char *why;
+	size_t why_size;
+};
+
+/*
+ * The handshake in one call
+ */
+
+/**
+ * kws_accept - upgrade a connection that a client opened
+ * @fd: connected TCP socket from which nothing was read yet
+ * @opt: options, or NULL
+ *
+ * Blocks, whatever the socket's own mode is, at most for the options' time. Every acceptable request is accepted
+ * (RFC 6455 4.2); use kws_accept_start() to decide.
+ *
+ * Return: 0: @fd is a message socket. -EBADMSG: the request was no acceptable upgrade and has been answered;
+ * -EMSGSIZE: its head was too long; -ETIMEDOUT; -ECONNRESET: the client left; -ENOENT: the module is not loaded;
+ * -EINVAL: bad options; -ENOMEM; or what TCP_ULP and WEBSOCKET_CONFIG return. Close @fd on errors.
+ */
+KWS_API int kws_accept(int fd, const struct kws_options *opt);
+
+/**
+ * kws_connect - connect to a WebSocket server
+ * @url: "ws://host[:port][/path][?query]"; the host is a name, an IPv4 address or an IPv6 address in brackets
+ * @opt: options, or NULL
+ *
+ * Return: a message socket in the client role, blocking, close-on-exec. -EINVAL: not such a URL, or bad options;
+ * -EPROTONOSUPPORT: wss; -EHOSTUNREACH: the name is unknown; -ECONNREFUSED: nobody listens there, or the server
+ * answered with another status than 101; -EPROTO: its 101 is not valid; -EMSGSIZE: its head was too long;
+ * -ETIMEDOUT; -ECONNRESET; -ENOENT: the module is not loaded; or the errors of connect(), TCP_ULP and WEBSOCKET_CONFIG.
+ */
+KWS_API int kws_connect(const char *url, const struct kws_options *opt);
+
+/*
+ * The handshake step by step
+ */
+
+/**
+ * kws_accept_start - begin the server's side of a handshake
+ * @fd: connected TCP socket, blocking or not, from which nothing was read yet. It stays the caller's.
+ * @opt: options, or NULL
+ *
+ * Return: the handshake, to be freed with kws_handshake_free(); NULL with errno EINVAL or ENOMEM.
+ */
+KWS_API struct kws_handshake *kws_accept_start(int fd, const struct kws_options *opt);
+
+/**
+ * kws_connect_start - begin the client's side of a handshake
+ * @fd: connected TCP socket, blocking or not
+ * @url: as for kws_connect(); the host is only named in the request, not looked up
+ * @opt: options, or NULL
+ *
+ * Return: as kws_accept_start(); errno EPROTONOSUPPORT: wss.
+ */
+KWS_API struct kws_handshake *kws_connect_start(int fd, const char *url, const struct kws_options *opt);
+
+/**
+ * kws_handshake_run - go on as far as possible without blocking
+ *
+ * Good for level- and edge-triggered polling. After KWS_DONE, KWS_REFUSED and errors it keeps returning the same.
+ * A refusal ends with shutdown(SHUT_WR) and up to a second in which the client can fetch the answer.
+ *
+ * Return: KWS_*, or an errno as kws_accept() and kws_connect() have (-EBADMSG, -EMSGSIZE, -ETIMEDOUT and a missing
+ * module show as KWS_REFUSED here once they were answered; kws_handshake_error() has them).
+ */
+KWS_API int kws_handshake_run(struct kws_handshake *hs);
+
+/* kws_handshake_wait - the same, but block instead of returning KWS_WANT_READ or KWS_WANT_WRITE. */
+KWS_API int kws_handshake_wait(struct kws_handshake *hs);
+
+/* kws_handshake_timeout - milliseconds until kws_handshake_run() has to be called even if nothing happens; 0: now. */
+KWS_API int kws_handshake_timeout(const struct kws_handshake *hs);
+
+/* kws_handshake_free - forget it; the socket stays open. NULL is allowed. */
+KWS_API void kws_handshake_free(struct kws_handshake *hs);
+
+/*
+ * What the peer said. Strings live until kws_handshake_free(). Before the head is complete (server: KWS_REQUEST,
+ * client: KWS_DONE or KWS_REFUSED) there is nothing to see: NULL, 0 or false.
+ */
+
+/* kws_handshake_target - server: the request target as sent, "/chat?room=1" (or the absolute form of RFC 9112 3.2.2). */
+KWS_API const char *kws_handshake_target(const struct kws_handshake *hs);
+
+/* kws_handshake_header - value of the @index-th header line (from 0) of that name, in any case; NULL: not there. */
+KWS_API const char *kws_handshake_header(const struct kws_handshake *hs, const char *name, unsigned int index);
+
+/* kws_handshake_header_at - the @index-th header line of all (from 0); false: there are not so many. */
+KWS_API bool kws_handshake_header_at(const struct kws_handshake *hs, unsigned int index, const char **name,
+				     const char **value);
+
+/* kws_handshake_offered - server: the @index-th subprotocol (from 0) that the client offers; NULL: no more. */
+KWS_API const char *kws_handshake_offered(const struct kws_handshake *hs, unsigned int index);
+
+/* kws_handshake_is_upgrade - server: false for a request shown only because of KWS_F_PLAIN. */
+KWS_API bool kws_handshake_is_upgrade(const struct kws_handshake *hs);
+
+/* kws_handshake_subprotocol - the one that is agreed on (server: as chosen so far); NULL: none. RFC 6455 1.9. */
+KWS_API const char *kws_handshake_subprotocol(const struct kws_handshake *hs);
+
+/* kws_handshake_status - the HTTP status sent (server) or received (client); 0: none so far. */
+KWS_API int kws_handshake_status(const struct kws_handshake *hs);
+
+/* kws_handshake_error - why it did not succeed: a negative errno; 0: it did, or is still under way, or the caller refused. */
+KWS_API int kws_handshake_error(const struct kws_handshake *hs);
+
+/* kws_handshake_message - the same as one line of English without a full stop; "" where kws_handshake_error() is 0. */
+KWS_API const char *kws_handshake_message(const struct kws_handshake *hs);
+
+/*
+ * What a server can do between KWS_REQUEST and the next kws_handshake_run(). At any other time: -EINVAL.
+ */
+
+/* kws_handshake_choose - take this subprotocol, or none (NULL). -EINVAL: the client does not offer it. */
+KWS_API int kws_handshake_choose(struct kws_handshake *hs, const char *subprotocol);
+
+/**
+ * kws_handshake_add_header - one more header for the answer, whatever it will be
+ * Return: 0; -EINVAL: not a header, or one that the library writes itself; -ENOMEM.
+ */
+KWS_API int kws_handshake_add_header(struct kws_handshake *hs, const char *name, const char *value);
+
+/**
+ * kws_handshake_answer - answer with something else than 101
+ * @status: 200 to 599
+ * @type: Content-Type; NULL: text/plain
+ * @body, @len: what to send; copied. NULL: the status in words.
+ *
+ * The connection is not kept: close it after KWS_REFUSED.
+ *
+ * Return: 0; -EINVAL: no such status, or no header value; -ENOMEM.
+ */
+KWS_API int kws_handshake_answer(struct kws_handshake *hs, int status, const char *type, const void *body, size_t len);
+
+/*
+ * The socket
+ */
+
+/**
+ * kws_attach - setsockopt(TCP_ULP): make the kernel's protocol ready; the socket is still plain TCP
+ * Return: 0; -ENOENT: the module is not loaded; -EEXIST, -ENOTCONN, -EOPNOTSUPP, -EBUSY, -ENOMEM: <linux/websocket.h>.
+ */
+KWS_API int kws_attach(int fd);
+
+/**
+ * kws_start - setsockopt(WEBSOCKET_CONFIG): from here on the socket carries messages; or change limits later
+ * @config: NULL: server role, defaults
+ * Return: 0; -ENOPROTOOPT: kws_attach() did not come first; -EINVAL, -ENOTCONN: <linux/websocket.h>.
+ */
+KWS_API int kws_start(int fd, const struct websocket_config *config);
+
+/**
+ * struct kws_message - what kws_recv() got
+ * @opcode: WEBSOCKET_OP_*; WEBSOCKET_OP_CLOSE at the end of the connection; 0: nothing
+ * @begin: the first byte of the message is among them (or it is empty)
+ * @end: the last one is
+ * @close_code: at the end of the connection: the peer's code, 1005: none in its Close, 1006: no Close
+ * @frame_left: bytes of the current frame still to be read
+ */
+struct kws_message {
+	uint8_t opcode;
+	bool begin;
+	bool end;
+	uint16_t close_code;
+	uint64_t frame_left;
+};
+
+/* kws_is_end - the connection has ended in order; not: a message. */
+static inline bool kws_is_end(const struct kws_message *msg)
+{
+	return msg->opcode == WEBSOCKET_OP_CLOSE;
+}
+
+/**
+ * kws_recv - receive one message, or a part of it where it is larger than @len or than TCP can hold
+ * @flags: of recvmsg(): MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL
+ * @msg: filled in, also on errors (then with zeros)
+ *
+ * Return: bytes. 0 is an empty message, or the end: ask kws_is_end(). -EAGAIN, -EINTR, -EFAULT, or why the connection
+ * failed: -EPROTO, -EILSEQ, -EMSGSIZE, -ETIMEDOUT, -ECONNRESET, -EPIPE.
+ */
+KWS_API ssize_t kws_recv(int fd, void *buf, size_t len, int flags, struct kws_message *msg);
+
+/**
+ * kws_send - send one message, or a part of one
+ * @opcode: WEBSOCKET_OP_*; 0: go on with the open message, or the socket's default
+ * @flags: of sendmsg(): MSG_MORE: more of this message follows; MSG_DONTWAIT. MSG_NOSIGNAL is implied.
+ *
+ * Return: bytes taken. Fewer than @len (non-blocking, signal): the message is still open, send the rest with opcode 0.
+ * -EAGAIN: nothing was taken; -EINVAL: an opcode that does not fit the open message; -EMSGSIZE: a control frame of more
+ * than 125 bytes; -EPIPE: after Close; -EINTR, -EFAULT, -ENOMEM, or why the connection failed.
+ */
+KWS_API ssize_t kws_send(int fd, int opcode, const void *buf, size_t len, int flags);
+
+/**
+ * kws_close - send Close; the peer's messages can still be received until kws_is_end()
+ * @code: RFC 6455 7.4: 1000 to 1003, 1007 to 1014, 3000 to 4999; 0: none
+ * @reason: UTF-8, at most 123 bytes; NULL: none
+ *
+ * Does not close @fd.
+ *
+ * Return: 0; -EINVAL: a code that must not be sent, or a reason without a code; -EMSGSIZE: too long a reason; -EPIPE: Close was sent before; -EAGAIN.
+ */
+KWS_API int kws_close(int fd, uint16_t code, const char *reason);
+
+/* kws_close_reason - the reason in the peer's Close, with a NUL: @buf holds at least 124 bytes. Its length, or -errno. */
+KWS_API int kws_close_reason(int fd, char *buf, size_t size);
+
+/* kws_info - getsockopt(WEBSOCKET_INFO); what this kernel does not know is 0. Return: 0 or -errno. */
+KWS_API int kws_info(int fd, struct websocket_info *info);
+
+/**
+ * kws_recv_batch - receive what is there and fits: whole messages, back to back (needs WEBSOCKET_F_BATCH)
+ * @batch: filled in, one entry a message
+ * @count: in: entries that @batch has room for, 1 to WEBSOCKET_BATCH_MAX (more is taken for that); out: entries filled in
+ * @msg: as for kws_recv(); describes the message when there is one, and tells the end
+ *
+ * A message that is larger than @len comes in parts, as the only entry, flagged with what of it that is.
+ *
+ * Return: bytes, or -errno as kws_recv(). @count 0: the end, if kws_is_end(@msg).
+ */
+KWS_API ssize_t kws_recv_batch(int fd, void *buf, size_t len, int flags, struct websocket_batch *batch,
+			       unsigned int *count, struct kws_message *msg);
+
+/**
+ * kws_send_batch - send several whole messages with one call
+ * @buf, @len: their bytes, back to back
+ * @batch, @count: their lengths and opcodes, 1 to WEBSOCKET_BATCH_MAX
+ *
+ * Return: bytes taken, -errno as kws_send(); -EINVAL also when the lengths do not add up to @len. Fewer than @len ends
+ * at a message boundary, unless not even the first fitted: that is then open.
+ */
+KWS_API ssize_t kws_send_batch(int fd, const void *buf, size_t len, int flags, const struct websocket_batch *batch,
+			       unsigned int count);
+
+/* kws_strerror - what an errno (of either sign) of this library means and what to do about it; never NULL, static. */
+KWS_API const char *kws_strerror(int err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* KWS_H */

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/* The calls on a message socket; <linux/websocket.h> says what they mean. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "kws.h"
+
+int kws_attach(int fd)
+{
+	return setsockopt(fd, IPPROTO_TCP, TCP_ULP, "websocket", sizeof("websocket") - 1) ? -errno : 0;
+}
+
+int kws_start(int fd, const struct websocket_config *config)
+{
+	static const struct websocket_config defaults;
+
+	if (!config)
+		config = &defaults;
+	return setsockopt(fd, SOL_WEBSOCKET, WEBSOCKET_CONFIG, config, sizeof(*config)) ? -errno : 0;
+}
+
+/* The payload of our control message of that type; NULL: there is none. Bytes of it in len. */
+static void *find_record(struct msghdr *mh, int type, size_t *len)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(mh); c; c = CMSG_NXTHDR(mh, c)) {
+		if (c->cmsg_level == SOL_WEBSOCKET && c->cmsg_type == type) {
+			*len = c->cmsg_len - CMSG_LEN(0);
+			return CMSG_DATA(c);
+		}
+	}
+	return NULL;
+}
+
+/* Reads the record of one message; MSG_EOR decides about the end. */
+static void read_message(struct msghdr *mh, struct kws_message *msg)
+{
+	struct websocket_msg record;
+	size_t len;
+	void *data = find_record(mh, WEBSOCKET_MSG, &len);
+
+	msg->end = mh->msg_flags & MSG_EOR;
+	if (!data || len < sizeof(record))
+		return;
+	memcpy(&record, data, sizeof(record));
+	msg->opcode = record.opcode;
+	msg->begin = record.flags & WEBSOCKET_MSG_BEGIN;
+	msg->close_code = record.close_code;
+	msg->frame_left = record.frame_left;
+}
+
+ssize_t kws_recv(int fd, void *buf, size_t len, int flags, struct kws_message *msg)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct websocket_msg))];
+	struct iovec iov = { .iov_base = buf, .iov_len = len };
+	struct msghdr mh = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control),
+	};
+	ssize_t n = recvmsg(fd, &mh, flags);
+	int err = errno;
+
+	memset(msg, 0, sizeof(*msg));
+	if (n < 0)
+		return -err;
+	read_message(&mh, msg);
+	return n;
+}
+
+/* One sendmsg() with a record of ours. */
+static ssize_t send_with(int fd, const void *buf, size_t len, int flags, int type, const void *record, size_t size)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(WEBSOCKET_BATCH_MAX * sizeof(struct websocket_batch))];
+	struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t n;
+
+	if (size) {
+		struct cmsghdr *c = (struct cmsghdr *)control;
+
+		memset(control, 0, CMSG_SPACE(size));
+		c->cmsg_level = SOL_WEBSOCKET;
+		c->cmsg_type = type;
+		c->cmsg_len = CMSG_LEN(size);
+		memcpy(CMSG_DATA(c), record, size);
+		mh.msg_control = control;
+		mh.msg_controllen = CMSG_SPACE(size);
+	}
+	n = sendmsg(fd, &mh, flags | MSG_NOSIGNAL);
+	return n < 0 ? -errno : n;
+}
+
+ssize_t kws_send(int fd, int opcode, const void *buf, size_t len, int flags)
+{
+	uint8_t op = opcode;
+
+	if (opcode < 0 || opcode > UINT8_MAX)
+		return -EINVAL;
+	return send_with(fd, buf, len, flags, WEBSOCKET_OPCODE, &op, opcode ? sizeof(op) : 0);
+}
+
+int kws_close(int fd, uint16_t code, const char *reason)
+{
+	char payload[125];
+	size_t len = reason ? strlen(reason) : 0;
+	ssize_t n;
+
+	if (len && !code)
+		return -EINVAL;
+	if (len > sizeof(payload) - 2)
+		return -EMSGSIZE;
+	payload[0] = code >> 8;
+	payload[1] = code;
+	if (len)
+		memcpy(payload + 2, reason, len);
+	n = kws_send(fd, WEBSOCKET_OP_CLOSE, payload, code ? 2 + len : 0, 0);
+	return n < 0 ? n : 0;
+}
+
+int kws_close_reason(int fd, char *buf, size_t size)
+{
+	socklen_t len = size ? size - 1 : 0;
+
+	if (!size)
+		return -EINVAL;
+	if (getsockopt(fd, SOL_WEBSOCKET, WEBSOCKET_CLOSE_REASON, buf, &len))
+		return -errno;
+	buf[len] = 0;
+	return len;
+}
+
+int kws_info(int fd, struct websocket_info *info)
+{
+	socklen_t len = sizeof(*info);
+
+	memset(info, 0, sizeof(*info));
+	return getsockopt(fd, SOL_WEBSOCKET, WEBSOCKET_INFO, info, &len) ? -errno : 0;
+}
+
+/* What a batch says about its last message, as kws_recv() would; or the other way round. */
+static void reconcile(ssize_t n, struct websocket_batch *batch, unsigned int count, struct kws_message *msg)
+{
+	if (count) {
+		msg->opcode = batch[count - 1].opcode;
+		msg->begin = batch[count - 1].flags & WEBSOCKET_MSG_BEGIN;
+		msg->end = batch[count - 1].flags & WEBSOCKET_MSG_END;
+	} else {
+		batch[0] = (struct websocket_batch){
+			.len = n,
+			.opcode = msg->opcode,
+			.flags = (msg->begin ? WEBSOCKET_MSG_BEGIN : 0) | (msg->end ? WEBSOCKET_MSG_END : 0),
+		};
+	}
+}
+
+ssize_t kws_recv_batch(int fd, void *buf, size_t len, int flags, struct websocket_batch *batch, unsigned int *count,
+		       struct kws_message *msg)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct websocket_msg)) +
+					      CMSG_SPACE(WEBSOCKET_BATCH_MAX * sizeof(*batch))];
+	unsigned int room = *count < WEBSOCKET_BATCH_MAX ? *count : WEBSOCKET_BATCH_MAX;
+	struct iovec iov = { .iov_base = buf, .iov_len = len };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control };
+	size_t size;
+	ssize_t n;
+	void *data;
+	int err;
+
+	mh.msg_controllen = CMSG_SPACE(sizeof(struct websocket_msg)) + CMSG_SPACE(room * sizeof(*batch));
+	*count = 0;
+	memset(msg, 0, sizeof(*msg));
+	if (!room)
+		return -EINVAL;
+	n = recvmsg(fd, &mh, flags);
+	err = errno;
+	if (n < 0)
+		return -err;
+	read_message(&mh, msg);
+	data = find_record(&mh, WEBSOCKET_BATCH, &size);
+	if (data) {
+		*count = size / sizeof(*batch) < room ? size / sizeof(*batch) : room;
+		memcpy(batch, data, *count * sizeof(*batch));
+	}
+	if (!kws_is_end(msg)) {
+		reconcile(n, batch, *count, msg);
+		*count += !*count;
+	}
+	return n;
+}
+
+ssize_t kws_send_batch(int fd, const void *buf, size_t len, int flags, const struct websocket_batch *batch,
+		       unsigned int count)
+{
+	if (!count || count > WEBSOCKET_BATCH_MAX)
+		return -EINVAL;
+	return send_with(fd, buf, len, flags, WEBSOCKET_BATCH, batch, count * sizeof(*batch));
+}
