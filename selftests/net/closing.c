@@ -38,9 +38,9 @@ static void expect_tcp_end(struct link *l)
 		peer_settle(l);
 		refuses(EAGAIN, recv(l->peer, &byte, 1, MSG_DONTWAIT));
 		must(shutdown(l->peer, SHUT_WR));
-		ws_wait(l->ws, POLLHUP);
+	} else {
+		wire_expect_end_(&l->wire);
 	}
-	wire_expect_end_(&l->wire);
 }
 
 static void peer_closes(const struct shape *shape, unsigned int code, const char *reason)
