@@ -67,9 +67,10 @@
  * that opcode; one that stands between the fragments of a message splits it: the part before it comes without MSG_EOR.
  *
  * With WEBSOCKET_F_BATCH one recvmsg() returns as many whole messages as are there and fit, back to back, with one
- * record SOL_WEBSOCKET/WEBSOCKET_BATCH: an array of struct websocket_batch, one entry a message, as many as the control
- * buffer holds (at most WEBSOCKET_BATCH_MAX). A message that does not fit stays for the next call; alone it comes in parts, as
- * without batches. The end and errors are reported alone. A caller without room for the record gets one message a call.
+ * record SOL_WEBSOCKET/WEBSOCKET_BATCH instead of WEBSOCKET_MSG: an array of struct websocket_batch, one entry a message, as
+ * many as the control buffer holds (at most WEBSOCKET_BATCH_MAX), and MSG_EOR. A message that does not fit stays for the next
+ * call; alone it comes in parts, one entry and no MSG_EOR each time but the last. The end (with WEBSOCKET_MSG) and errors are
+ * reported alone. A caller without room for one entry gets one message a call, as without batches.
  *
  * SENDING
  *
@@ -142,7 +143,7 @@
 
 #define WEBSOCKET_NO_LIMIT	(~0ULL)		/* max_message */
 #define WEBSOCKET_MAX_MS	86400000U	/* the longest time that can be set: one day */
-#define WEBSOCKET_BATCH_MAX	1024		/* entries in one batch */
+#define WEBSOCKET_BATCH_MAX	64		/* entries in one batch */
 
 /*
  * struct websocket_config - what WEBSOCKET_CONFIG sets

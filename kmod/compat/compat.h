@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The only place that knows kernel versions: 6.1 to 7.3. Each block says what changed, and since when, so that it can go when
+ * the older kernels do. Changed signatures of callbacks are told apart by their types, which is immune to backports.
+ */
+#ifndef WS_COMPAT_H
+#define WS_COMPAT_H
+
+#include <linux/timer.h>
+#include <linux/uio.h>
+#include <linux/version.h>
+#include <net/tcp.h>
+
+/* Of two functions the one that fits the slot of an operations structure; neither: a compile error where it is assigned. */
+#define WS_FIT(slot, a, b) \
+	__builtin_choose_expr(__builtin_types_compatible_p(typeof(slot), typeof(&(a))), (a), (b))
+
+/* 6.12: skbs of device memory, which the CPU cannot read */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+#define ws_frags_readable(skb) skb_frags_readable(skb)
+#else
+#define ws_frags_readable(skb) true
+#endif
+
+/* 6.16: from_timer() became timer_container_of() */
+#ifndef timer_container_of
+#define timer_container_of(var, timer, field) container_of(timer, typeof(*(var)), field)
+#endif
+
+/* 6.4: iov_iter_iovec() gave way to iter_iov_addr() and iter_iov_len(), which know ITER_UBUF */
+static inline void __user *ws_iter_user(const struct iov_iter *iter, size_t *n)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+	*n = iter_iov_len(iter);
+	return iter_iov_addr(iter);
+#else
+	struct iovec iov;
+
+	if (iter_is_ubuf(iter)) {
+		*n = iter->count;
+		return iter->ubuf + iter->iov_offset;
+	}
+	iov = iov_iter_iovec(iter);
+	*n = iov.iov_len;
+	return iov.iov_base;
+#endif
+}
+
+/* up to 6.4: sendpage operations; without them the core sends such pages by sendmsg() */
+static inline void ws_compat_proto(struct proto *prot)
+{
+#ifdef MSG_SENDPAGE_NOTLAST
+	prot->sendpage = NULL;
+#endif
+	prot->splice_eof = NULL;
+}
+
+static inline void ws_compat_proto_ops(struct proto_ops *ops)
+{
+#ifdef MSG_SENDPAGE_NOTLAST
+	ops->sendpage_locked = NULL;
+#endif
+}
+
+/* up to 6.4: the core marks pages of one sendfile() so; each is a fragment of one message, as with MSG_MORE */
+#ifdef MSG_SENDPAGE_NOTLAST
+#define WS_MSG_MORE	(MSG_MORE | MSG_SENDPAGE_NOTLAST)
+#else
+#define WS_MSG_MORE	MSG_MORE
+#endif
+
+/**
+ * ws_tcp_push() - hand pages to TCP
+ * @bv: the bytes; they must not change any more
+ * @nr: entries of @bv, at least 1
+ * @size: their total
+ * @flags: MSG_MORE or 0
+ *
+ * Never sleeps for memory, never raises SIGPIPE. TCP takes its own references to the pages.
+ * Context: the socket lock is held; sk_err is 0 (TCP would consume it).
+ * Return: bytes taken, from the start; or a negative errno if none was.
+ */
+static inline ssize_t ws_tcp_push(struct sock *sk, struct bio_vec *bv, unsigned int nr, size_t size, int flags)
+{
+#ifdef MSG_SENDPAGE_NOTLAST
+	/* up to 6.4: one page, or run of pages, a call */
+	ssize_t done = 0, n;
+	unsigned int i;
+
+	flags |= MSG_DONTWAIT | MSG_NOSIGNAL | MSG_NO_SHARED_FRAGS;
+	tcp_rate_check_app_limited(sk);
+	for (i = 0; i < nr; i++) {
+		bool last = i == nr - 1;
+
+		n = do_tcp_sendpages(sk, bv[i].bv_page, bv[i].bv_offset, bv[i].bv_len,
+				     last ? flags : flags | MSG_MORE | MSG_SENDPAGE_NOTLAST);
+		if (n < 0)
+			return done ?: n;
+		done += n;
+		if (n < bv[i].bv_len)
+			break;
+	}
+	return done;
+#else
+	struct msghdr msg = {
+		.msg_flags = flags | MSG_DONTWAIT | MSG_NOSIGNAL | MSG_SPLICE_PAGES | MSG_NO_SHARED_FRAGS,
+	};
+
+	iov_iter_bvec(&msg.msg_iter, ITER_SOURCE, bv, nr, size);
+	return tcp_sendmsg_locked(sk, &msg, size);
+#endif
+}
+
+#endif

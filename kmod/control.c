@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * RFC 6455 5.5 and 7: ping and pong, the closing handshake, and what happens when a connection fails.
+ *
+ * DESIGN NOTES
+ *
+ *	state		our Close	peer's Close	sends	receives
+ *	OPEN		-		-		yes	yes
+ *	CLOSE_SENT	sent		-		no	yes: messages may still come before its Close
+ *	CLOSE_RECEIVED	due		received	no	no
+ *	CLOSED		sent		received	no	no; the server side has sent FIN (7.1.1)
+ *	FAILED		sent or not	perhaps		no	no; FIN was sent (7.1.7)
+ *
+ * States only rise. "sent" means that TCP has it, or that it is in ws->rest behind what went before. Close is sent also into a
+ * full send buffer (there is one for each connection), so it is due for longer than a moment only when memory is short; then
+ * the timer tries again. FIN always follows Close: finish() sends it when Close is out.
+ */
+#include "compat/compat.h"
+#include "core/mask.h"
+#include "stats.h"
+#include "trace.h"
+#include "websocket.h"
+
+/*
+ * Pongs that may be on their way at a time. A peer that sends pings and takes no pongs would otherwise fill the send buffer
+ * with them; further pings are answered by one pong, to the latest (RFC 6455 5.5.3).
+ */
+#define PONGS_UNACKED_MAX	32
+
+static const struct {
+	int error;
+	u16 code;
+} failures[WS_FAIL_COUNT] = {
+#define X(name, error, code, text) [WS_FAIL_##name] = { error, code },
+	WS_FAILURES(X)
+#undef X
+};
+
+static void set_state(struct sock *sk, struct ws *ws, u8 state)
+{
+	trace_websocket_state(sk, ws->state, state);
+	WRITE_ONCE(ws->state, state);
+}
+
+/* Keeps a pong until it can be sent; in the place of an earlier one. No memory: the ping goes unanswered, and is counted. */
+static void pong_later(struct sock *sk, struct ws *ws, const u8 *data, unsigned int len)
+{
+	if (ws->pong)
+		ws_count(sk, WS_STAT_PINGS_COALESCED);
+	else
+		ws->pong = kmalloc(sizeof(*ws->pong), GFP_ATOMIC | __GFP_NOWARN);
+	if (!ws->pong) {
+		ws_count(sk, WS_STAT_PONGS_LOST);
+		return;
+	}
+	ws_count(sk, WS_STAT_PONGS_DELAYED);
+	ws->pong->len = len;
+	memcpy(ws->pong->data, data, len);
+}
+
+static int pong_now(struct sock *sk, struct ws *ws, const u8 *data, unsigned int len)
+{
+	int err;
+
+	/* everything sent before the last pong is acknowledged: the account starts again */
+	if (!before(tcp_sk(sk)->snd_una, ws->pong_seq))
+		ws->pongs_unacked = 0;
+	if (ws->pongs_unacked >= PONGS_UNACKED_MAX) {
+		if (sk->sk_socket)
+			set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
+		return -EAGAIN;
+	}
+	err = ws_tx_control(sk, ws, WS_OP_PONG, data, len, false);
+	if (!err) {
+		ws->pongs_unacked++;
+		ws->pong_seq = ws->tx_seq;
+		ws->tx_pongs++;
+		ws_count(sk, WS_STAT_PONGS_SENT);
+	}
+	return err;
+}
+
+/**
+ * ws_control_pong() - answer a ping (RFC 6455 5.5.2, 5.5.3)
+ * @data: the ping's payload
+ * @len: at most WS_CONTROL_MAX
+ */
+void ws_control_pong(struct sock *sk, struct ws *ws, const u8 *data, unsigned int len)
+{
+	int err;
+
+	/* "unless it already received a Close frame", and nothing may follow our own */
+	if (ws->state != WEBSOCKET_STATE_OPEN)
+		return;
+	err = ws->pong ? -EAGAIN : pong_now(sk, ws, data, len);
+	if (err == -EAGAIN || err == -ENOMEM)
+		pong_later(sk, ws, data, len);
+	if (err == -ENOMEM)
+		ws_timer_retry(sk, ws);
+}
+
+/* Our side of TCP ends: FIN, behind everything. As inet_shutdown() does it, but in any context. */
+static void send_fin(struct sock *sk, struct ws *ws)
+{
+	if (sk->sk_shutdown & SEND_SHUTDOWN || !((1 << sk->sk_state) & (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT)))
+		return;
+	WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown | SEND_SHUTDOWN);
+	ws->base->prot->shutdown(sk, SEND_SHUTDOWN);
+	ws->base->state_change(sk);
+}
+
+/* What follows when our Close is out. */
+static void finish(struct sock *sk, struct ws *ws)
+{
+	if (ws->state == WEBSOCKET_STATE_CLOSE_RECEIVED)
+		set_state(sk, ws, WEBSOCKET_STATE_CLOSED);
+	/* RFC 6455 7.1.1: the server closes first, the client waits for it; 7.1.7: after a failure both close */
+	if (ws->state == WEBSOCKET_STATE_FAILED || (ws->state == WEBSOCKET_STATE_CLOSED && !ws_client(ws)))
+		send_fin(sk, ws);
+}
+
+/* Sends the Close that is due with ws->sent_code; @data: its payload. */
+static void send_close(struct sock *sk, struct ws *ws, const u8 *data, unsigned int len)
+{
+	int err = ws_tx_control(sk, ws, WS_OP_CLOSE, data, len, true);
+
+	ws->close_due = err == -EAGAIN || err == -ENOMEM;
+	if (ws->close_due) {
+		ws_count(sk, WS_STAT_CLOSE_RETRIES);
+		ws_timer_retry(sk, ws);
+		return;
+	}
+	if (!err) {
+		ws_count(sk, WS_STAT_CLOSES_SENT);
+		ws->close_waits = true;
+		ws->close_sent = tcp_jiffies32;
+		ws_timer_arm(sk, ws);
+	}
+	finish(sk, ws);
+}
+
+/* A Close with a code and no reason; WS_CLOSE_NO_STATUS: without either (RFC 6455 7.4.1). */
+static void send_close_code(struct sock *sk, struct ws *ws, u16 code)
+{
+	u8 data[2] = { code >> 8, code };
+
+	ws->sent_code = code;
+	send_close(sk, ws, data, code == WS_CLOSE_NO_STATUS ? 0 : 2);
+}
+
+/**
+ * ws_control_send_close() - the application sends Close
+ * @data: payload that ws_close_check() has passed
+ *
+ * If memory is so short that it cannot be sent now, the code alone is sent later.
+ */
+void ws_control_send_close(struct sock *sk, struct ws *ws, const u8 *data, unsigned int len)
+{
+	ws_assert_locked(sk);
+	ws_close_check(data, len, &ws->sent_code);
+	set_state(sk, ws, WEBSOCKET_STATE_CLOSE_SENT);
+	send_close(sk, ws, data, len);
+}
+
+/**
+ * ws_control_shutdown() - the application ends sending: Close, if none was sent
+ * @code: of the Close
+ */
+void ws_control_shutdown(struct sock *sk, struct ws *ws, u16 code)
+{
+	ws_assert_locked(sk);
+	if (ws->state != WEBSOCKET_STATE_OPEN)
+		return;
+	set_state(sk, ws, WEBSOCKET_STATE_CLOSE_SENT);
+	send_close_code(sk, ws, code);
+}
+
+/**
+ * ws_control_received_close() - look at the peer's Close (RFC 6455 5.5.1)
+ * @data: its payload, a copy
+ *
+ * Return: WS_FAIL_NONE: ws_control_reply_close() is to be called; or what is wrong with it.
+ */
+enum ws_failure ws_control_received_close(struct sock *sk, struct ws *ws, const u8 *data, unsigned int len)
+{
+	enum ws_failure failure = ws_close_check(data, len, &ws->peer_code);
+
+	ws_count(sk, WS_STAT_CLOSES_RECEIVED);
+	if (failure) {
+		ws->peer_code = 0;
+		return failure;
+	}
+	if (len > 2) {
+		/* for WEBSOCKET_CLOSE_REASON; without memory there is none */
+		struct ws_reason *r = kmalloc(sizeof(*r), GFP_ATOMIC | __GFP_NOWARN);
+
+		if (r) {
+			r->len = len - 2;
+			memcpy(r->text, data + 2, len - 2);
+			WRITE_ONCE(ws->reason, r);
+		}
+	}
+	return WS_FAIL_NONE;
+}
+
+/**
+ * ws_control_reply_close() - the peer's Close was received: answer it (RFC 6455 5.5.1), or it is the answer
+ */
+void ws_control_reply_close(struct sock *sk, struct ws *ws)
+{
+	ws_assert_locked(sk);
+	if (ws->state == WEBSOCKET_STATE_CLOSE_SENT) {
+		set_state(sk, ws, WEBSOCKET_STATE_CLOSE_RECEIVED);
+		if (!ws->close_due)
+			finish(sk, ws);
+		return;
+	}
+	set_state(sk, ws, WEBSOCKET_STATE_CLOSE_RECEIVED);
+	send_close_code(sk, ws, ws->peer_code);
+}
+
+/**
+ * ws_control_received_pong() - the peer's pong: the answer to the last keep-alive ping?
+ */
+void ws_control_received_pong(struct ws *ws, const u8 *data, unsigned int len)
+{
+	if (!ws->ping_timed || len != sizeof(ws->ping_id) || memcmp(data, &ws->ping_id, len))
+		return;
+	ws->ping_timed = false;
+	WRITE_ONCE(ws->rtt_us, max_t(u64, div_u64(ktime_get_ns() - ws->ping_ns, NSEC_PER_USEC), 1));
+}
+
+/**
+ * ws_control_retry() - there may be room or memory now: the pong or the Close that waits
+ */
+void ws_control_retry(struct sock *sk, struct ws *ws)
+{
+	ws_assert_locked(sk);
+	if (ws->close_due) {
+		send_close_code(sk, ws, ws->sent_code);
+		return;
+	}
+	if (!ws->pong)
+		return;
+	if (ws->state == WEBSOCKET_STATE_OPEN) {
+		int err = pong_now(sk, ws, ws->pong->data, ws->pong->len);
+
+		if (err == -ENOMEM)
+			ws_timer_retry(sk, ws);
+		if (err == -ENOMEM || err == -EAGAIN)
+			return;
+	}
+	kfree(ws->pong);
+	ws->pong = NULL;
+}
+
+/* The errno that every call gets from now on, behind the messages that are complete. */
+static void set_error(struct sock *sk, struct ws *ws, enum ws_failure failure, int error)
+{
+	if (ws->error)
+		return;
+	trace_websocket_error(sk, failure, error);
+	WRITE_ONCE(ws->error, error);
+	ws->failure = failure;
+}
+
+/**
+ * ws_fail() - fail the connection (RFC 6455 7.1.7)
+ *
+ * Once: later failures change nothing. Sends Close with the failure's code, if it has one and none was sent, and FIN; ends
+ * reading behind the last complete message. sk_err is left alone, since it would stop the Close; a timeout, for which there
+ * is none, sets it, so that poll says EPOLLERR at once.
+ */
+void ws_fail(struct sock *sk, struct ws *ws, enum ws_failure failure)
+{
+	u16 code = failures[failure].code;
+	bool close_sent = ws->state != WEBSOCKET_STATE_OPEN;
+
+	ws_assert_locked(sk);
+	if (ws->state == WEBSOCKET_STATE_FAILED)
+		return;
+	ws_count(sk, WS_STAT_FAILURES + failure);
+	set_error(sk, ws, failure, failures[failure].error);
+	set_state(sk, ws, WEBSOCKET_STATE_FAILED);
+	if (failure == WS_FAIL_STOLEN)
+		WRITE_ONCE(ws->ready, ws->head);
+	if (code && !close_sent)
+		send_close_code(sk, ws, code);
+	else if (!ws->close_due)
+		finish(sk, ws);
+	if (failures[failure].error == ETIMEDOUT) {
+		WRITE_ONCE(sk->sk_shutdown, SHUTDOWN_MASK);
+		WRITE_ONCE(sk->sk_err, ETIMEDOUT);
+		sk_error_report(sk);
+		ws->base->state_change(sk);
+	}
+	ws_rx_drop(sk, ws);
+	ws->base->data_ready(sk);
+	/* senders that sleep */
+	ws->base->write_space(sk);
+}
+
+/**
+ * ws_control_close_timeout() - the peer did not close in time
+ *
+ * Without its Close the connection fails; with it, only its FIN is missing, and the client goes ahead (RFC 6455 7.1.1).
+ */
+void ws_control_close_timeout(struct sock *sk, struct ws *ws)
+{
+	if (ws->state == WEBSOCKET_STATE_CLOSE_SENT)
+		ws_fail(sk, ws, WS_FAIL_CLOSE_TIMEOUT);
+	else
+		send_fin(sk, ws);
+}
+
+/**
+ * ws_mirror_error() - keep TCP's final error
+ *
+ * sk_err is one word that many take away (SO_ERROR, recvmmsg); what ended the connection has to be the same for every call.
+ * Errors that do not end it (IP_RECVERR) stay TCP's.
+ */
+void ws_mirror_error(struct sock *sk, struct ws *ws)
+{
+	if (unlikely(sk->sk_err) && sk->sk_state == TCP_CLOSE && !ws_rx_ended(ws))
+		set_error(sk, ws, WS_FAIL_NONE, sk->sk_err);
+}
+
+/**
+ * ws_state_change() - sk->sk_state_change: FIN, reset, or TCP gave up
+ * Context: any in which the socket lock is held
+ */
+void ws_state_change(struct sock *sk)
+{
+	struct ws *ws = ws_get(sk);
+
+	if (unlikely(!ws))
+		return;
+	ws_mirror_error(sk, ws);
+	ws->base->state_change(sk);
+}

@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The socket's operations: which of TCP's are replaced, which are refused, and how a WebSocket begins and ends.
+ *
+ * DESIGN NOTES
+ *
+ * There are two stages. From TCP_ULP to WEBSOCKET_CONFIG the socket is plain TCP, except that what would take the connection
+ * away (disconnect, listen, TCP_REPAIR) is refused already. From WEBSOCKET_CONFIG on, whatever would read or write raw bytes is
+ * replaced or refused. Both are copies of TCP's struct proto and of the socket's proto_ops, made once for IPv4 and once for
+ * IPv6. They are chosen by the socket's current sk_prot, not by its family: IPV6_ADDRFORM changes the one and not the other.
+ */
+#include <asm/ioctls.h>
+#include <linux/sockios.h>
+#include <net/inet_common.h>
+#include <net/mptcp.h>
+#include <net/transp_v6.h>
+#include "compat/compat.h"
+#include "stats.h"
+#include "trace.h"
+#include "websocket.h"
+
+static struct ws_base bases[2];		/* IPv4, IPv6 */
+static DEFINE_MUTEX(bases_lock);	/* taken under socket locks */
+
+static int ws_disconnect(struct sock *sk, int flags)
+{
+	return -EOPNOTSUPP;
+}
+
+static int ws_connect(struct socket *sock, struct sockaddr *addr, int len, int flags)
+{
+	if (len >= sizeof(addr->sa_family) && addr->sa_family == AF_UNSPEC)
+		return -EOPNOTSUPP;
+	return -EISCONN;
+}
+
+static int ws_listen(struct socket *sock, int backlog)
+{
+	return -EOPNOTSUPP;
+}
+
+static int ws_mmap(struct file *file, struct socket *sock, struct vm_area_struct *vma)
+{
+	return -EOPNOTSUPP;
+}
+
+static ssize_t ws_splice_read(struct socket *sock, loff_t *pos, struct pipe_inode_info *pipe, size_t len,
+			      unsigned int flags)
+{
+	return -EOPNOTSUPP;
+}
+
+/* The user's SO_RCVLOWAT has no meaning for messages; sk_rcvlowat is source.c's. */
+static int ws_set_rcvlowat(struct sock *sk, int val)
+{
+	return 0;
+}
+
+static int ws_peek_len(struct socket *sock)
+{
+	return ws_inq(sock->sk);
+}
+
+static __poll_t ws_poll(struct file *file, struct socket *sock, poll_table *wait)
+{
+	struct sock *sk = sock->sk;
+	struct ws *ws = ws_get(sk);
+	__poll_t mask = ws->base->ops->poll(file, sock, wait);
+	bool error = READ_ONCE(ws->error);
+
+	/* TCP judges by bytes */
+	mask &= ~(EPOLLIN | EPOLLRDNORM | EPOLLPRI);
+	if (ws_readable(ws))
+		mask |= EPOLLIN | EPOLLRDNORM;
+	else if (error)
+		mask |= EPOLLIN | EPOLLRDNORM | EPOLLERR;
+	else if (ws_rx_ended(ws) || ws_source_ended(sk))
+		mask |= EPOLLIN | EPOLLRDNORM;
+	if (ws_rx_ended(ws))
+		mask |= EPOLLRDHUP;
+	if (ws_tx_blocked(ws) && !error)
+		mask &= ~(EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND);
+	return mask;
+}
+
+/* TCP refuses to send once it is told of a shutdown: Close goes before. */
+static int ws_shutdown(struct socket *sock, int how)
+{
+	struct sock *sk = sock->sk;
+	struct ws *ws = ws_get(sk);
+
+	if (how == SHUT_WR || how == SHUT_RDWR) {
+		lock_sock(sk);
+		ws_tx_close(sk, ws);
+		ws_control_shutdown(sk, ws, WS_CLOSE_NORMAL);
+		release_sock(sk);
+	}
+	return ws->base->ops->shutdown(sock, how);
+}
+
+/* What SIOCINQ and the like mean for messages; -ENOIOCTLCMD: as for TCP. */
+static int ioctl_value(struct sock *sk, int cmd)
+{
+	switch (cmd) {
+	case SIOCINQ:
+		return ws_inq(sk);
+	case SIOCATMARK:
+		return 0;
+	default:
+		return -ENOIOCTLCMD;
+	}
+}
+
+/* up to 6.4 */
+static int ws_ioctl_user(struct sock *sk, int cmd, unsigned long arg)
+{
+	int (*base)(struct sock *sk, int cmd, unsigned long arg) = (void *)ws_get(sk)->base->prot->ioctl;
+	int val = ioctl_value(sk, cmd);
+
+	if (val == -ENOIOCTLCMD)
+		return base(sk, cmd, arg);
+	return val < 0 ? val : put_user(val, (int __user *)arg);
+}
+
+/* from 6.5 on */
+static int ws_ioctl_kernel(struct sock *sk, int cmd, int *arg)
+{
+	int (*base)(struct sock *sk, int cmd, int *arg) = (void *)ws_get(sk)->base->prot->ioctl;
+	int val = ioctl_value(sk, cmd);
+
+	if (val == -ENOIOCTLCMD)
+		return base(sk, cmd, arg);
+	if (val < 0)
+		return val;
+	*arg = val;
+	return 0;
+}
+
+/* up to 6.18 or so proto->recvmsg had one more argument, which TCP does not use */
+static int ws_recvmsg_addr(struct sock *sk, struct msghdr *msg, size_t len, int flags, int *addr_len)
+{
+	return ws_recvmsg(sk, msg, len, flags);
+}
+
+/* The end of release_sock(): what callbacks left undone because the socket was owned. */
+static void ws_release_cb(struct sock *sk)
+{
+	struct ws *ws = ws_get(sk);
+	u8 deferred = ws->deferred;
+
+	if (unlikely(deferred)) {
+		ws->deferred = 0;
+		if (deferred & WS_DEFER_RX)
+			ws_rx_run(sk, ws);
+		if (deferred & WS_DEFER_TX)
+			ws_tx_run(sk, ws);
+		if (deferred & WS_DEFER_TIMER)
+			ws_timer_run(sk, ws);
+	}
+	/* may give up ownership, so it comes last */
+	ws->base->prot->release_cb(sk);
+}
+
+static void ws_free_rcu(struct rcu_head *rcu)
+{
+	struct ws *ws = container_of(rcu, struct ws, rcu);
+
+	kfree(ws->reason);
+	kmem_cache_free(ws_cache, ws);
+}
+
+/* Puts TCP's callbacks and operations back. The context stays readable for RCU readers, without a way to it. */
+static void detach(struct sock *sk, struct ws *ws)
+{
+	struct ws_base *base = ws->base;
+
+	write_lock_bh(&sk->sk_callback_lock);
+	if (ws->state != WEBSOCKET_STATE_ATTACHED) {
+		sk->sk_data_ready = base->data_ready;
+		sk->sk_write_space = base->write_space;
+		sk->sk_state_change = base->state_change;
+	}
+	rcu_assign_sk_user_data(sk, NULL);
+	WRITE_ONCE(sk->sk_prot, base->prot);
+	if (sk->sk_socket)
+		WRITE_ONCE(sk->sk_socket->ops, base->ops);
+	write_unlock_bh(&sk->sk_callback_lock);
+	sk_stop_timer(sk, &ws->timer);
+	ws_tx_free(ws);
+	call_rcu(&ws->rcu, ws_free_rcu);
+}
+
+/* RFC 6455 7.1.1, 7.4.1: Close before FIN, if nothing is lost by it. */
+static void end(struct sock *sk, struct ws *ws)
+{
+	bool dying = current->flags & (PF_EXITING | PF_KTHREAD | PF_IO_WORKER);
+
+	ws_count(sk, WS_STAT_ENDED);
+	if (ws->error == ETIMEDOUT) {
+		/* the peer is dead: TCP need not go on trying to reach it */
+		sock_set_flag(sk, SOCK_LINGER);
+		sk->sk_lingertime = 0;
+		return;
+	}
+	if (ws_readable(ws)) {
+		/* TCP's close() resets the connection, as always with unread data */
+		ws_count(sk, WS_STAT_RESET_UNREAD);
+		return;
+	}
+	if (ws_source_ok(sk, ws))
+		ws_source_consume(sk, ws, ws_source_tail(sk, ws) - ws->head);
+	ws_tx_close(sk, ws);
+	ws_control_shutdown(sk, ws, dying ? WS_CLOSE_GOING_AWAY : WS_CLOSE_NORMAL);
+}
+
+/* The last descriptor was closed. Nothing of ours is called on this socket afterwards. */
+static void ws_close(struct sock *sk, long timeout)
+{
+	struct ws *ws = ws_get(sk);
+	struct proto *prot = ws->base->prot;
+
+	lock_sock(sk);
+	if (ws->state != WEBSOCKET_STATE_ATTACHED)
+		end(sk, ws);
+	detach(sk, ws);
+	release_sock(sk);
+	prot->close(sk, timeout);
+}
+
+static void build_protos(struct ws_base *base)
+{
+	struct proto *attached = &base->attached_prot, *open = &base->open_prot;
+
+	*attached = *base->prot;
+	attached->close = ws_close;
+	attached->disconnect = ws_disconnect;
+	attached->setsockopt = ws_setsockopt;
+	attached->getsockopt = ws_getsockopt;
+
+	*open = *attached;
+	open->recvmsg = WS_FIT(open->recvmsg, ws_recvmsg_addr, ws_recvmsg);
+	open->sendmsg = ws_sendmsg;
+	open->ioctl = WS_FIT(open->ioctl, ws_ioctl_user, ws_ioctl_kernel);
+	open->release_cb = ws_release_cb;
+	ws_compat_proto(open);
+}
+
+static void build_ops(struct ws_base *base)
+{
+	struct proto_ops *attached = &base->attached_ops, *open = &base->open_ops;
+
+	*attached = *base->ops;
+	attached->connect = ws_connect;
+	attached->listen = ws_listen;
+
+	*open = *attached;
+	open->poll = ws_poll;
+	open->shutdown = ws_shutdown;
+	open->mmap = ws_mmap;
+	open->splice_read = ws_splice_read;
+	open->read_sock = NULL;
+	open->read_skb = NULL;
+	open->sendmsg_locked = NULL;
+	open->peek_len = ws_peek_len;
+	open->set_rcvlowat = ws_set_rcvlowat;
+	ws_compat_proto_ops(open);
+}
+
+/* The base of a socket, made when the first of its kind comes; NULL: somebody has replaced parts of TCP. */
+static struct ws_base *get_base(struct sock *sk)
+{
+	struct proto *prot = READ_ONCE(sk->sk_prot);
+	const struct proto_ops *ops = READ_ONCE(sk->sk_socket->ops);
+	struct ws_base *base;
+
+	if (prot == &tcp_prot && ops == &inet_stream_ops)
+		base = &bases[0];
+#if IS_ENABLED(CONFIG_IPV6)
+	else if (prot == &tcpv6_prot && ops->family == PF_INET6)
+		base = &bases[1];
+#endif
+	else
+		return NULL;
+
+	mutex_lock(&bases_lock);
+	if (!base->prot) {
+		base->prot = prot;
+		base->ops = ops;
+		base->data_ready = sk->sk_data_ready;
+		base->write_space = sk->sk_write_space;
+		base->state_change = sk->sk_state_change;
+		build_protos(base);
+		build_ops(base);
+	}
+	mutex_unlock(&bases_lock);
+	if (base->ops != ops || base->data_ready != sk->sk_data_ready || base->write_space != sk->sk_write_space ||
+	    base->state_change != sk->sk_state_change)
+		return NULL;
+	return base;
+}
+
+/**
+ * ws_attach() - tcp_ulp_ops->init: setsockopt(TCP_ULP, "websocket")
+ * Context: owner
+ * Return: 0, -ENOTCONN, -EBUSY, -EOPNOTSUPP or -ENOMEM.
+ */
+int ws_attach(struct sock *sk)
+{
+	struct ws_base *base;
+	struct ws *ws;
+
+	if (!((1 << sk->sk_state) & (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT)) || !sk->sk_socket)
+		return -ENOTCONN;
+	if (sk->sk_user_data)
+		return -EBUSY;
+	if (sk_is_mptcp(sk) || tcp_sk(sk)->repair)
+		return -EOPNOTSUPP;
+	base = get_base(sk);
+	if (!base)
+		return -EOPNOTSUPP;
+	ws = kmem_cache_zalloc(ws_cache, GFP_KERNEL);
+	if (!ws)
+		return -ENOMEM;
+	ws->sk = sk;
+	ws->base = base;
+	timer_setup(&ws->timer, ws_timer, 0);
+
+	/* the context first, complete, then what leads to its use */
+	write_lock_bh(&sk->sk_callback_lock);
+	rcu_assign_sk_user_data(sk, ws);
+	smp_store_release(&sk->sk_socket->ops, &base->attached_ops);
+	smp_store_release(&sk->sk_prot, &base->attached_prot);
+	write_unlock_bh(&sk->sk_callback_lock);
+	ws_count(sk, WS_STAT_ATTACHED);
+	return 0;
+}
+
+/**
+ * ws_start() - the protocol begins, with the configuration in @ws
+ * Context: owner; the socket is ESTABLISHED or CLOSE_WAIT
+ */
+void ws_start(struct sock *sk, struct ws *ws)
+{
+	struct tcp_sock *tp = tcp_sk(sk);
+	struct ws_base *base = ws->base;
+
+	ws_assert_locked(sk);
+	ws->head_seq = tp->copied_seq;
+	ws->tx_seq = tp->write_seq;
+	ws->pong_seq = tp->write_seq;
+	sock_set_flag(sk, SOCK_URGINLINE);
+	tp->nonagle |= TCP_NAGLE_OFF;
+	trace_websocket_attach(sk, ws->flags);
+	WRITE_ONCE(ws->state, WEBSOCKET_STATE_OPEN);
+
+	write_lock_bh(&sk->sk_callback_lock);
+	sk->sk_data_ready = ws_data_ready;
+	sk->sk_write_space = ws_write_space;
+	sk->sk_state_change = ws_state_change;
+	smp_store_release(&sk->sk_socket->ops, &base->open_ops);
+	smp_store_release(&sk->sk_prot, &base->open_prot);
+	write_unlock_bh(&sk->sk_callback_lock);
+	ws_count(sk, WS_STAT_OPENED);
+
+	ws_rx_run(sk, ws);
+	ws_timer_arm(sk, ws);
+	/* pollers that came before see the socket with other eyes now */
+	base->state_change(sk);
+}

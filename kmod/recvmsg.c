@@ -1,0 +1,570 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The read cursor: recvmsg(), which copies payload out of the receive queue, unmasks it on the way and checks its UTF-8.
+ *
+ * DESIGN NOTES
+ *
+ * A call works on a copy of the cursor (struct take): headers are decoded again from the queue, payload is copied, records are
+ * put, and only then the copy becomes ws->read and the bytes are consumed. So EFAULT loses nothing, and MSG_PEEK is the same
+ * call without the last step.
+ *
+ * The bytes may have changed since the scan looked at them. The decode here must fit what the scan found: every frame lies
+ * before ws->scan. What does not fit fails the connection (UNSTABLE) and can never reach beyond the queue.
+ */
+#include <linux/errqueue.h>
+#include <linux/uaccess.h>
+#include <net/compat.h>
+#include "compat/compat.h"
+#include "core/mask.h"
+#include "core/utf8.h"
+#include "websocket.h"
+
+/* A call in progress. */
+struct take {
+	struct ws_read rd;
+	u64 off;		/* stream offset of the cursor */
+	struct ws_spot spot;
+	size_t copied;		/* bytes in the caller's buffer */
+	size_t start;		/* how many of them belong to the messages of a batch before this one */
+	u8 opcode;		/* of this message */
+	u8 flags;		/* WEBSOCKET_MSG_* */
+	bool moved;		/* bytes of this call were consumed already (MSG_WAITALL) */
+	enum ws_failure failure;
+	unsigned int nr;	/* entries in batch[] */
+	struct websocket_batch batch[WEBSOCKET_BATCH_MAX];
+};
+
+#ifdef CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS
+/* Unmask straight into user memory. Returns the bytes stored before a fault. */
+static size_t unmask_to_user(void __user *to, const u8 *from, size_t n, u32 key)
+{
+	u64 word = ws_mask_word(key);
+	u8 __user *p = to;
+	unsigned int i;
+
+	if (!user_write_access_begin(p, n))
+		return 0;
+	for (; n >= 32; n -= 32, p += 32, from += 32) {
+		unsafe_put_user(ws_load64(from) ^ word, (u64 __user *)p, fault);
+		unsafe_put_user(ws_load64(from + 8) ^ word, (u64 __user *)(p + 8), fault);
+		unsafe_put_user(ws_load64(from + 16) ^ word, (u64 __user *)(p + 16), fault);
+		unsafe_put_user(ws_load64(from + 24) ^ word, (u64 __user *)(p + 24), fault);
+	}
+	for (; n >= 8; n -= 8, p += 8, from += 8)
+		unsafe_put_user(ws_load64(from) ^ word, (u64 __user *)p, fault);
+	for (i = 0; i < n; i++, p++)
+		unsafe_put_user(from[i] ^ ws_mask_byte(key, i & 3), p, fault);
+fault:
+	user_write_access_end();
+	return p - (u8 __user *)to;
+}
+#else
+static size_t unmask_to_user(void __user *to, const u8 *from, size_t n, u32 key)
+{
+	return 0;
+}
+#endif
+
+/* Unmask by way of a block on the stack, checking text. Returns bytes copied; *@utf8 is the state after them. */
+static size_t unmask_block(struct iov_iter *iter, const u8 *from, size_t n, u32 key, u8 *utf8)
+{
+	size_t done = 0;
+
+	while (done < n) {
+		u8 block[256], state = WS_UTF8_START;
+		size_t len = min(n - done, sizeof(block)), copied;
+
+		ws_mask_copy(block, from + done, len, ws_mask_advance(key, done));
+		if (utf8) {
+			state = ws_utf8_check(*utf8, block, len);
+			if (state == WS_UTF8_BAD) {
+				*utf8 = state;
+				return done;
+			}
+		}
+		copied = copy_to_iter(block, len, iter);
+		if (utf8)
+			*utf8 = copied == len ? state : ws_utf8_check(*utf8, block, copied);
+		done += copied;
+		if (copied < len)
+			break;
+	}
+	return done;
+}
+
+/* Copies @n bytes at @from to the caller. Returns how many could be copied. */
+static size_t unmask(struct iov_iter *iter, const u8 *from, size_t n, u32 key, u8 *utf8)
+{
+	size_t done = 0;
+
+	if (utf8)
+		return unmask_block(iter, from, n, key, utf8);
+	if (!key)
+		return copy_to_iter(from, n, iter);
+	while (done < n) {
+		size_t len = 0, copied = 0;
+		void __user *to = user_backed_iter(iter) ? ws_iter_user(iter, &len) : NULL;
+
+		len = min(len, n - done);
+		if (len) {
+			copied = unmask_to_user(to, from + done, len, ws_mask_advance(key, done));
+			iov_iter_advance(iter, copied);
+		}
+		/* not user memory, an empty segment, or a fault, which this tells for sure */
+		if (!copied) {
+			len = min_t(size_t, n - done, 256);
+			copied = unmask_block(iter, from + done, len, ws_mask_advance(key, done), NULL);
+			if (!copied)
+				break;
+		}
+		done += copied;
+	}
+	return done;
+}
+
+/* Result of taking from one message. */
+enum took {
+	TOOK_NOTHING,		/* no bytes; the cursor may have moved over frames without payload */
+	TOOK_PART,		/* up to the end of the buffer, or of what has arrived */
+	TOOK_SPLIT,		/* up to a control frame that is delivered by the next call */
+	TOOK_ALL,		/* up to the end of the message */
+	TOOK_FAULT,		/* the caller's buffer ended in a fault */
+	TOOK_FAILURE,		/* the connection fails with take->failure */
+};
+
+static bool checks_text(const struct ws *ws, const struct ws_read *rd)
+{
+	return rd->opcode == WS_OP_TEXT && !rd->control && !(ws->flags & WEBSOCKET_F_NO_UTF8);
+}
+
+static enum took take_failure(struct take *t, enum ws_failure failure)
+{
+	t->failure = failure;
+	return TOOK_FAILURE;
+}
+
+/* Copies @n bytes of payload at the cursor; they have arrived. */
+static enum took take_payload(struct sock *sk, struct ws *ws, struct take *t, size_t n, struct iov_iter *iter)
+{
+	bool text = checks_text(ws, &t->rd);
+
+	while (n) {
+		size_t len, copied;
+		const u8 *p = ws_source_chunk(sk, ws, &t->spot, t->off, &len);
+
+		if (unlikely(!p))
+			return take_failure(t, WS_FAIL_UNREADABLE);
+		len = min(len, n);
+		copied = unmask(iter, p, len, t->rd.key, text ? &t->rd.utf8 : NULL);
+		if (text && t->rd.utf8 == WS_UTF8_BAD)
+			return take_failure(t, WS_FAIL_UTF8);
+		t->rd.key = ws_mask_advance(t->rd.key, copied);
+		t->rd.left -= copied;
+		t->off += copied;
+		t->copied += copied;
+		n -= copied;
+		if (copied < len)
+			return TOOK_FAULT;
+	}
+	return TOOK_PART;
+}
+
+/* Decodes the header at the cursor, which the scan has seen before. */
+static enum ws_failure take_header(struct sock *sk, struct ws *ws, struct take *t, struct ws_header *h)
+{
+	u8 buf[WS_HEADER_MAX];
+	unsigned int n = ws_source_peek(sk, ws, &t->spot, t->off, buf, sizeof(buf));
+
+	if (ws_frame_decode(h, buf, n, !ws_client(ws), t->rd.opcode) <= 0 ||
+	    h->size + h->len > ws->scan - t->off)
+		return WS_FAIL_UNSTABLE;
+	return WS_FAIL_NONE;
+}
+
+
+/* The cursor stands behind the last byte of a message. */
+static enum took take_end(const struct ws *ws, struct take *t)
+{
+	struct ws_read *rd = &t->rd;
+
+	t->flags = WEBSOCKET_MSG_END;
+	if (rd->control) {
+		t->opcode = rd->control;
+		rd->control = 0;
+		if (!rd->control_begun)
+			t->flags |= WEBSOCKET_MSG_BEGIN;
+		return TOOK_ALL;
+	}
+	/* RFC 6455 8.1: text does not end within a character */
+	if (checks_text(ws, rd) && rd->utf8 != WS_UTF8_START)
+		return take_failure(t, WS_FAIL_UTF8);
+	if (!rd->begun)
+		t->flags |= WEBSOCKET_MSG_BEGIN;
+	t->opcode = rd->opcode;
+	rd->opcode = 0;
+	return TOOK_ALL;
+}
+
+/* The caller gets a message up to the cursor, which is not its end. */
+static enum took take_part(struct take *t, enum took took)
+{
+	struct ws_read *rd = &t->rd;
+	bool *begun = rd->control ? &rd->control_begun : &rd->begun;
+
+	t->opcode = rd->control ?: rd->opcode;
+	t->flags = *begun ? 0 : WEBSOCKET_MSG_BEGIN;
+	return took;
+}
+
+/* Copies what there is of one message, as far as the buffer goes. */
+static enum took take_message(struct sock *sk, struct ws *ws, struct take *t, struct iov_iter *iter)
+{
+	struct ws_read *rd = &t->rd;
+	enum took took;
+
+	while (t->off < ws->ready) {
+		struct ws_header h;
+		size_t n;
+
+		if (!rd->left) {
+			t->failure = take_header(sk, ws, t, &h);
+			if (t->failure)
+				return TOOK_FAILURE;
+			/* a message of a batch is taken whole or left */
+			if (t->nr && h.len > iov_iter_count(iter))
+				return TOOK_PART;
+			if (!ws_op_is_control(h.opcode)) {
+				ws_rx_enter(rd, &h);
+			} else if (!ws_rx_delivers(ws, h.opcode)) {
+				t->off += h.size + h.len;
+				continue;
+			} else if (t->copied > t->start) {
+				return take_part(t, TOOK_SPLIT);
+			} else {
+				rd->control = h.opcode;
+				rd->control_begun = false;
+				rd->left = h.len;
+				rd->key = h.key;
+			}
+			t->off += h.size;
+			if (!h.len && (rd->control || rd->fin))
+				return take_end(ws, t);
+			if (!h.len)
+				continue;
+		}
+		n = min3(rd->left, ws->ready - min(ws->ready, t->off), (u64)iov_iter_count(iter));
+		took = take_payload(sk, ws, t, n, iter);
+		if (took == TOOK_FAILURE)
+			return took;
+		if (took == TOOK_FAULT)
+			return t->copied > t->start ? take_part(t, took) : took;
+		if (rd->left)
+			break;
+		if (rd->control || rd->fin)
+			return take_end(ws, t);
+	}
+	return take_part(t, t->copied > t->start || !iov_iter_count(iter) ? TOOK_PART : TOOK_NOTHING);
+}
+
+static void batch_add(struct take *t)
+{
+	t->batch[t->nr++] = (struct websocket_batch){
+		.len = t->copied - t->start,
+		.opcode = t->opcode,
+		.flags = t->flags,
+	};
+	t->start = t->copied;
+}
+
+/* More messages behind the first, as long as they are there and fit whole. */
+static void take_batch(struct sock *sk, struct ws *ws, struct take *t, struct iov_iter *iter, unsigned int max)
+{
+	while (t->nr < max && t->off < ws->ready) {
+		struct ws_read rd = t->rd;
+		u8 flags = t->flags;
+		u64 off = t->off;
+
+		if (take_message(sk, ws, t, iter) != TOOK_ALL) {
+			/* as if it had not been touched; a failure shows again when it is the first */
+			iov_iter_revert(iter, t->copied - t->start);
+			t->copied = t->start;
+			t->off = off;
+			t->rd = rd;
+			t->flags = flags;
+			t->spot.skb = NULL;
+			return;
+		}
+		batch_add(t);
+	}
+}
+
+/* How many batch entries the caller's control buffer holds; 0: no batch. */
+static unsigned int batch_room(const struct ws *ws, const struct msghdr *msg)
+{
+	size_t head = CMSG_LEN(0);
+
+	if (!(ws->flags & WEBSOCKET_F_BATCH) || !msg->msg_control)
+		return 0;
+#ifdef CONFIG_COMPAT
+	if (msg->msg_flags & MSG_CMSG_COMPAT)
+		head = sizeof(struct compat_cmsghdr);
+#endif
+	if (msg->msg_controllen < head)
+		return 0;
+	return min_t(size_t, (msg->msg_controllen - head) / sizeof(struct websocket_batch), WEBSOCKET_BATCH_MAX);
+}
+
+/* Steps over frames at the cursor that the scan has dealt with, so that they do not count as unread. */
+static enum ws_failure step_over(struct sock *sk, struct ws *ws, struct take *t)
+{
+	while (!t->rd.left && t->off >= ws->ready && t->off < ws->scan) {
+		struct ws_header h;
+
+		if (take_header(sk, ws, t, &h))
+			return WS_FAIL_UNSTABLE;
+		if (ws_op_is_control(h.opcode))
+			t->off += h.len;
+		else if (h.len || h.fin)
+			break;
+		else
+			ws_rx_enter(&t->rd, &h);
+		t->off += h.size;
+	}
+	return WS_FAIL_NONE;
+}
+
+/* The cursor becomes the socket's, the bytes before it go back to TCP. */
+static void commit(struct sock *sk, struct ws *ws, struct take *t)
+{
+	enum ws_failure failure;
+
+	if (t->copied && !(t->flags & WEBSOCKET_MSG_END)) {
+		if (t->rd.control)
+			t->rd.control_begun = true;
+		else
+			t->rd.begun = true;
+	}
+	failure = step_over(sk, ws, t);
+	ws->read = t->rd;
+	ws_source_consume(sk, ws, t->off - ws->head);
+	t->spot.skb = NULL;
+	t->moved = true;
+	if (failure)
+		ws_fail(sk, ws, failure);
+	else if (ws->scan != ws->head || ws_rx_ended(ws))
+		ws_rx_run(sk, ws);
+}
+
+static bool sees_records(const struct msghdr *msg)
+{
+	return msg->msg_control && msg->msg_controllen;
+}
+
+static int put_record(struct msghdr *msg, u8 opcode, u8 flags, u16 close_code, u64 frame_left)
+{
+	struct websocket_msg record = {
+		.opcode = opcode,
+		.flags = flags,
+		.close_code = close_code,
+		.frame_left = frame_left,
+	};
+
+	if (!sees_records(msg))
+		return 0;
+	return put_cmsg(msg, SOL_WEBSOCKET, WEBSOCKET_MSG, sizeof(record), &record);
+}
+
+static int put_records(struct msghdr *msg, struct take *t)
+{
+	if (t->nr)
+		return put_cmsg(msg, SOL_WEBSOCKET, WEBSOCKET_BATCH, t->nr * sizeof(t->batch[0]), t->batch);
+	return put_record(msg, t->opcode, t->flags, 0, t->flags & WEBSOCKET_MSG_END ? 0 : t->rd.left);
+}
+
+/* A caller who cannot see records would take an empty message for the end. */
+static bool hides_message(const struct msghdr *msg, const struct take *t, enum took took)
+{
+	return took == TOOK_ALL && !t->copied && !sees_records(msg);
+}
+
+/*
+ * What recvmsg() does while something can be delivered.
+ * Returns bytes or -errno in *@ret and true when the call is done; false: go on, or wait for more.
+ */
+static bool receive(struct sock *sk, struct ws *ws, struct msghdr *msg, int flags, struct take *t, int *ret)
+{
+	unsigned int max = batch_room(ws, msg);
+	bool begun = t->flags & WEBSOCKET_MSG_BEGIN;
+	enum took took;
+
+	t->rd = ws->read;
+	t->off = ws->head;
+	took = take_message(sk, ws, t, &msg->msg_iter);
+	if (begun)
+		t->flags |= WEBSOCKET_MSG_BEGIN;
+	if (took == TOOK_FAILURE) {
+		/* everything before it was delivered */
+		WRITE_ONCE(ws->ready, ws->head);
+		ws_fail(sk, ws, t->failure);
+		return false;
+	}
+	if (took == TOOK_FAULT && t->copied == 0) {
+		*ret = -EFAULT;
+		return true;
+	}
+	if (took == TOOK_NOTHING || hides_message(msg, t, took)) {
+		if (t->flags & WEBSOCKET_MSG_BEGIN && took == TOOK_ALL)
+			ws->skipped_messages++;
+		t->flags = 0;
+		commit(sk, ws, t);
+		return false;
+	}
+	if (took == TOOK_PART && flags & MSG_WAITALL && !(flags & MSG_PEEK) && iov_iter_count(&msg->msg_iter)) {
+		commit(sk, ws, t);
+		return false;
+	}
+	if (max) {
+		batch_add(t);
+		if (took == TOOK_ALL)
+			take_batch(sk, ws, t, &msg->msg_iter, max);
+	}
+	*ret = put_records(msg, t);
+	if (*ret && !t->moved)
+		return true;
+	if (*ret)
+		msg->msg_flags |= MSG_CTRUNC;
+	if (took == TOOK_ALL)
+		msg->msg_flags |= MSG_EOR;
+	*ret = t->copied;
+	if (!(flags & MSG_PEEK))
+		commit(sk, ws, t);
+	return true;
+}
+
+/* The end of the stream, which is final: the same result every time. False: it has not come. */
+static bool at_end(struct sock *sk, struct ws *ws, struct msghdr *msg, int *ret)
+{
+	u16 code = WS_CLOSE_ABNORMAL;
+
+	ws_mirror_error(sk, ws);
+	if (ws->error) {
+		*ret = -ws->error;
+		return true;
+	}
+	if (ws_rx_ended(ws))
+		code = ws->peer_code;
+	else if (sk->sk_err)
+		goto error;
+	else if (!ws_source_ended(sk))
+		return false;
+	*ret = put_record(msg, WS_OP_CLOSE, 0, code, 0);
+	return true;
+error:
+	*ret = sock_error(sk);
+	return true;
+}
+
+static bool worth_waking(const struct sock *sk, const struct ws *ws)
+{
+	return ws_readable(ws) || READ_ONCE(ws->error) || ws_rx_ended(ws) || READ_ONCE(sk->sk_err) ||
+	       ws_source_ended(sk);
+}
+
+/* Sleeps with the lock dropped. Returns 0, -EAGAIN, -EINTR, -ERESTARTSYS or -EPIPE. */
+static int wait_readable(struct sock *sk, struct ws *ws, long *timeo)
+{
+	DEFINE_WAIT_FUNC(wait, woken_wake_function);
+	int rc;
+
+	if (!*timeo)
+		return -EAGAIN;
+	if (signal_pending(current))
+		return sock_intr_errno(*timeo);
+	add_wait_queue(sk_sleep(sk), &wait);
+	sk_set_bit(SOCKWQ_ASYNC_WAITDATA, sk);
+	rc = sk_wait_event(sk, timeo, worth_waking(sk, ws), &wait);
+	sk_clear_bit(SOCKWQ_ASYNC_WAITDATA, sk);
+	remove_wait_queue(sk_sleep(sk), &wait);
+	return rc < 0 ? rc : 0;
+}
+
+/**
+ * ws_recvmsg() - proto->recvmsg
+ * Context: process
+ * Return: bytes, or a negative errno as uapi/linux/websocket.h has it.
+ */
+int ws_recvmsg(struct sock *sk, struct msghdr *msg, size_t len, int flags)
+{
+	struct ws *ws = ws_get(sk);
+	struct take t;
+	long timeo;
+	int ret;
+
+	if (unlikely(flags & MSG_ERRQUEUE))
+		return sk->sk_family == AF_INET6 ? sock_recv_errqueue(sk, msg, len, SOL_IPV6, IPV6_RECVERR) :
+						   sock_recv_errqueue(sk, msg, len, SOL_IP, IP_RECVERR);
+	if (unlikely(flags & (MSG_OOB | MSG_TRUNC)))
+		return -EOPNOTSUPP;
+
+	t.copied = t.start = 0;
+	t.flags = t.nr = 0;
+	t.moved = false;
+	t.spot.skb = NULL;
+	lock_sock(sk);
+	timeo = sock_rcvtimeo(sk, flags & MSG_DONTWAIT);
+	for (;;) {
+		if (unlikely(!ws_source_ok(sk, ws)))
+			ws_fail(sk, ws, WS_FAIL_STOLEN);
+		if (ws_readable(ws)) {
+			if (receive(sk, ws, msg, flags, &t, &ret))
+				break;
+			continue;
+		}
+		if (t.copied && (timeo == 0 || signal_pending(current) || worth_waking(sk, ws))) {
+			/* MSG_WAITALL, and the rest will not come in time */
+			put_records(msg, &t);
+			ret = t.copied;
+			break;
+		}
+		if (at_end(sk, ws, msg, &ret))
+			break;
+		ret = wait_readable(sk, ws, &timeo);
+		if (ret && !t.copied)
+			break;
+	}
+	/* io_uring asks for it, and does not set it first */
+	if (msg->msg_get_inq)
+		msg->msg_inq = ws_readable(ws) ? min_t(u64, ws->ready - ws->head, INT_MAX) : 0;
+	release_sock(sk);
+	return ret;
+}
+
+/**
+ * ws_inq() - SIOCINQ: payload bytes of the first frame that can be read now
+ * Context: process
+ * Return: 0 if no message is there, or an empty one.
+ */
+int ws_inq(struct sock *sk)
+{
+	struct ws *ws = ws_get(sk);
+	struct take t = { .rd.left = 0 };
+	struct ws_header h;
+	u64 n;
+
+	lock_sock(sk);
+	t.rd = ws->read;
+	t.off = ws->head;
+	while (!t.rd.left && t.off < ws->ready && !take_header(sk, ws, &t, &h)) {
+		t.off += h.size;
+		if (!ws_op_is_control(h.opcode) || ws_rx_delivers(ws, h.opcode)) {
+			ws_rx_enter(&t.rd, &h);
+			if (h.fin)
+				break;
+		} else {
+			t.off += h.len;
+		}
+	}
+	n = t.off < ws->ready ? min(t.rd.left, ws->ready - t.off) : 0;
+	release_sock(sk);
+	return min_t(u64, n, INT_MAX);
+}

@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The scan cursor: examines every frame header once, as it arrives, handles control frames and finds the ends of messages.
+ *
+ * DESIGN NOTES
+ *
+ * A pass first walks the new headers (scan), noting what is to be done in struct pass on the stack; then it sends, then it
+ * consumes, then it wakes: TCP's send and consume functions end every pointer into the queue, and a pong that goes out before
+ * the consume carries the ACK. A pass is bounded (PASS_*); the socket's timer goes on with the rest.
+ *
+ * Frames at the head that carry nothing for the reader (control frames, empty fragments) are consumed by the pass. Behind
+ * unread data they stay in the queue, handled, and the reader steps over them.
+ *
+ * When TCP cannot hold the rest of a message (ws_source_full), the message is "streaming": what is there is delivered.
+ */
+#include "compat/compat.h"
+#include "core/mask.h"
+#include "core/utf8.h"
+#include "stats.h"
+#include "trace.h"
+#include "websocket.h"
+
+#define PASS_FRAMES	256
+#define PASS_BYTES	65536
+
+/* What a walk over headers leaves to do. */
+struct pass {
+	u64 consumed;		/* the head moves to this offset */
+	u64 ready;		/* ws->ready after the pass */
+	enum ws_failure failure;
+	bool at_head;		/* nothing unread stands before the scan cursor */
+	bool pong;		/* answer a ping with ping[] */
+	bool close;		/* the peer's Close was seen */
+	bool again;		/* bounds reached */
+	u8 ping_len;
+	u8 ping[WS_CONTROL_MAX];
+};
+
+/**
+ * ws_rx_delivers() - does the reader get control frames of this opcode?
+ */
+bool ws_rx_delivers(const struct ws *ws, u8 opcode)
+{
+	return (opcode == WS_OP_PING && ws->flags & WEBSOCKET_F_PING) ||
+	       (opcode == WS_OP_PONG && ws->flags & WEBSOCKET_F_PONG);
+}
+
+/**
+ * ws_rx_enter() - the reader passes the header of a data frame
+ */
+void ws_rx_enter(struct ws_read *rd, const struct ws_header *h)
+{
+	if (h->opcode != WS_OP_CONTINUATION) {
+		rd->opcode = h->opcode;
+		rd->utf8 = WS_UTF8_START;
+		rd->begun = false;
+	}
+	rd->left = h->len;
+	rd->key = h->key;
+	rd->fin = h->fin;
+}
+
+/* RFC 6455 5.5: copies the payload before looking at it */
+static enum ws_failure scan_control(struct sock *sk, struct ws *ws, struct ws_spot *spot, const struct ws_header *h,
+				    struct pass *pass)
+{
+	u8 payload[WS_CONTROL_MAX];
+
+	if (ws_source_peek(sk, ws, spot, ws->scan + h->size, payload, h->len) < h->len)
+		return WS_FAIL_UNREADABLE;
+	ws_mask_copy(payload, payload, h->len, h->key);
+	trace_websocket_control(sk, h->opcode, h->len, false);
+	switch (h->opcode) {
+	case WS_OP_PING:
+		ws->rx_pings++;
+		if (pass->pong)
+			ws_count(sk, WS_STAT_PINGS_COALESCED);
+		pass->pong = true;
+		pass->ping_len = h->len;
+		memcpy(pass->ping, payload, h->len);
+		return WS_FAIL_NONE;
+	case WS_OP_PONG:
+		ws->rx_pongs++;
+		ws_control_received_pong(ws, payload, h->len);
+		return WS_FAIL_NONE;
+	default:
+		pass->close = true;
+		return ws_control_received_close(sk, ws, payload, h->len);
+	}
+}
+
+/* RFC 6455 5.4: a data frame moves the cursor to its end, whether that has arrived or not */
+static enum ws_failure scan_data(struct ws *ws, const struct ws_header *h)
+{
+	if (h->opcode != WS_OP_CONTINUATION) {
+		ws->scan_opcode = h->opcode;
+		ws->message_len = 0;
+		ws->message_start = ws->scan;
+	}
+	/* lengths are below 2^63 and message_len is at most max_message or really arrived: no overflow */
+	ws->message_len += h->len;
+	if (ws->message_len > ws->max_message)
+		return WS_FAIL_TOO_BIG;
+	ws->rx_frames++;
+	ws->rx_bytes += h->len;
+	ws->scan_whole = h->fin;
+	ws->frame_start = ws->scan;
+	ws->frame_data = ws->scan + h->size;
+	return WS_FAIL_NONE;
+}
+
+/* One frame; false: no more can be done now. */
+static bool scan_frame(struct sock *sk, struct ws *ws, struct ws_spot *spot, u64 tail, struct pass *pass)
+{
+	u8 buf[WS_HEADER_MAX];
+	struct ws_header h;
+	bool shown;
+	int n;
+
+	n = ws_source_peek(sk, ws, spot, ws->scan, buf, sizeof(buf));
+	n = ws_frame_decode(&h, buf, n, !ws_client(ws), ws->scan_opcode);
+	if (n < 0)
+		pass->failure = -n;
+	if (n <= 0)
+		return false;
+	shown = ws_rx_delivers(ws, h.opcode);
+	if (ws_op_is_control(h.opcode)) {
+		if (tail - ws->scan < h.size + h.len)
+			return false;
+		pass->failure = scan_control(sk, ws, spot, &h, pass);
+	} else {
+		trace_websocket_frame(sk, h.opcode, h.fin, h.len);
+		pass->failure = scan_data(ws, &h);
+		shown = h.len || h.fin;
+		if (!shown && pass->at_head)
+			ws_rx_enter(&ws->read, &h);
+	}
+	if (pass->failure)
+		return false;
+	ws->scan += h.size + h.len;
+	if (shown)
+		pass->at_head = false;
+	if (pass->at_head)
+		pass->consumed = ws->scan;
+	if (ws_op_is_control(h.opcode) && shown)
+		pass->ready = ws->scan;
+	return !pass->close;
+}
+
+/* Walks what has arrived; changes nothing but the cursor's own state. */
+static void scan(struct sock *sk, struct ws *ws, struct pass *pass)
+{
+	u64 tail = ws_source_tail(sk, ws), start = ws->scan;
+	struct ws_spot spot = {};
+	unsigned int frames = 0;
+
+	for (;;) {
+		if (tail < ws->scan)
+			break;
+		if (ws->scan_whole) {
+			ws->scan_whole = false;
+			ws->scan_opcode = 0;
+			ws->streaming = false;
+			ws->rx_messages++;
+			pass->ready = ws->scan;
+			trace_websocket_message(sk, ws->message_len);
+		}
+		if (tail == ws->scan)
+			break;
+		if (frames++ >= PASS_FRAMES || ws->scan - start >= PASS_BYTES) {
+			pass->again = true;
+			break;
+		}
+		if (!scan_frame(sk, ws, &spot, tail, pass))
+			break;
+	}
+}
+
+/* Where check_ahead() goes on: at the start of the unfinished message, or where the reader is if it was faster. */
+static void ahead_start(const struct ws *ws, struct ws_ahead *a)
+{
+	if (a->off <= ws->message_start) {
+		a->off = ws->message_start;
+		a->left = 0;
+		a->utf8 = WS_UTF8_START;
+		a->open = false;
+	}
+	if (a->off < ws->head) {
+		a->off = ws->head;
+		a->left = ws->read.left;
+		a->key = ws->read.key;
+		a->utf8 = ws->read.utf8;
+		a->open = ws->read.opcode;
+	}
+}
+
+static enum ws_failure ahead_header(struct sock *sk, struct ws *ws, struct ws_spot *spot)
+{
+	struct ws_ahead *a = &ws->ahead;
+	u8 buf[WS_HEADER_MAX];
+	struct ws_header h;
+	unsigned int n;
+
+	n = ws_source_peek(sk, ws, spot, a->off, buf, sizeof(buf));
+	if (ws_frame_decode(&h, buf, n, !ws_client(ws), a->open) <= 0)
+		return WS_FAIL_UNSTABLE;
+	a->off += h.size;
+	if (ws_op_is_control(h.opcode)) {
+		a->off += h.len;
+	} else {
+		a->open = true;
+		a->left = h.len;
+		a->key = h.key;
+	}
+	return WS_FAIL_NONE;
+}
+
+/*
+ * Fail early (RFC 6455 8.1): text that has become invalid need not wait for the end of its message. Only an unfinished message
+ * is looked at; complete ones are checked as they are copied, and that check is the one that counts.
+ */
+static enum ws_failure check_ahead(struct sock *sk, struct ws *ws, struct pass *pass)
+{
+	struct ws_ahead *a = &ws->ahead;
+	struct ws_spot spot = {};
+	u64 end;
+
+	if (ws->scan_opcode != WS_OP_TEXT || ws->flags & WEBSOCKET_F_NO_UTF8)
+		return WS_FAIL_NONE;
+	ahead_start(ws, a);
+	end = min(ws_source_tail(sk, ws), ws->scan);
+	if (end > a->off + PASS_BYTES) {
+		end = a->off + PASS_BYTES;
+		pass->again = true;
+	}
+	while (a->off < end) {
+		u8 block[256];
+		unsigned int n;
+
+		if (!a->left) {
+			enum ws_failure failure = ahead_header(sk, ws, &spot);
+
+			if (failure)
+				return failure;
+			continue;
+		}
+		n = min3((u64)sizeof(block), a->left, end - a->off);
+		if (ws_source_peek(sk, ws, &spot, a->off, block, n) < n)
+			return WS_FAIL_UNREADABLE;
+		ws_mask_copy(block, block, n, a->key);
+		a->utf8 = ws_utf8_check(a->utf8, block, n);
+		if (a->utf8 == WS_UTF8_BAD)
+			return WS_FAIL_UTF8;
+		a->key = ws_mask_advance(a->key, n);
+		a->left -= n;
+		a->off += n;
+	}
+	return WS_FAIL_NONE;
+}
+
+/* How far an incomplete message can be delivered: payload that has arrived, or else the frames before it. */
+static u64 streaming_end(const struct sock *sk, const struct ws *ws)
+{
+	u64 tail = ws_source_tail(sk, ws);
+
+	if (tail <= ws->frame_data && ws->frame_data <= ws->scan)
+		return ws->frame_start;
+	return min(tail, ws->scan);
+}
+
+/* Decides what to wait for. After everything was consumed that will be. */
+static void set_expectation(struct sock *sk, struct ws *ws, struct pass *pass)
+{
+	u64 tail = ws_source_tail(sk, ws);
+
+	if (ws->scan_opcode && !ws->streaming && ws_source_full(sk, ws)) {
+		ws->streaming = true;
+		ws_count(sk, WS_STAT_STREAMED);
+	}
+	if (ws->streaming)
+		pass->ready = max(pass->ready, streaming_end(sk, ws));
+	if (tail < ws->scan && !ws->streaming &&
+	    (ws->scan_opcode != WS_OP_TEXT || ws->flags & WEBSOCKET_F_NO_UTF8))
+		ws_source_want(sk, ws, ws->scan);
+	else
+		ws_source_want(sk, ws, 0);
+}
+
+/**
+ * ws_rx_drop() - after Close or failure: nothing more is looked at (RFC 6455 5.5.1, 7.1.7)
+ *
+ * Bytes behind the last message are consumed, so that they neither fill the window nor turn close() into a reset.
+ */
+void ws_rx_drop(struct sock *sk, struct ws *ws)
+{
+	if (ws_readable(ws) || ws->failure == WS_FAIL_STOLEN)
+		return;
+	ws_source_consume(sk, ws, ws_source_tail(sk, ws) - ws->head);
+	ws_source_want(sk, ws, 0);
+}
+
+/**
+ * ws_rx_run() - look at what has arrived and do what follows from it
+ *
+ * Called whenever bytes came in or were consumed.
+ */
+void ws_rx_run(struct sock *sk, struct ws *ws)
+{
+	struct pass pass;
+	bool wake;
+
+	ws_assert_locked(sk);
+	pass.failure = WS_FAIL_NONE;
+	pass.pong = pass.close = pass.again = false;
+	pass.consumed = ws->head;
+	pass.ready = ws->ready;
+	pass.at_head = ws->scan == ws->head;
+
+	if (ws_rx_ended(ws)) {
+		ws_rx_drop(sk, ws);
+		return;
+	}
+	if (unlikely(!ws_source_ok(sk, ws)))
+		pass.failure = WS_FAIL_STOLEN;
+	else
+		scan(sk, ws, &pass);
+	if (!pass.failure && !pass.close)
+		pass.failure = check_ahead(sk, ws, &pass);
+
+	if (pass.pong)
+		ws_control_pong(sk, ws, pass.ping, pass.ping_len);
+	if (pass.close && !pass.failure)
+		ws_control_reply_close(sk, ws);
+	if (pass.consumed > ws->head)
+		ws_source_consume(sk, ws, pass.consumed - ws->head);
+	if (!pass.failure && !pass.close)
+		set_expectation(sk, ws, &pass);
+	wake = pass.ready != ws->ready || pass.close;
+	WRITE_ONCE(ws->ready, pass.ready);
+	if (pass.failure)
+		ws_fail(sk, ws, pass.failure);
+	else if (pass.close)
+		ws_rx_drop(sk, ws);
+	else if (pass.again)
+		ws_timer_retry(sk, ws);
+	if (wake)
+		ws->base->data_ready(sk);
+}
+
+/**
+ * ws_data_ready() - sk->sk_data_ready: TCP has queued bytes, or a FIN
+ * Context: softirq, or the owner of the socket in the backlog
+ */
+void ws_data_ready(struct sock *sk)
+{
+	struct ws *ws = ws_get(sk);
+
+	if (unlikely(!ws))
+		return;
+	if (sock_owned_by_user(sk)) {
+		ws->deferred |= WS_DEFER_RX;
+		return;
+	}
+	ws_rx_run(sk, ws);
+}

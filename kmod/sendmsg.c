@@ -1,0 +1,504 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * sendmsg(): a message, or several, from user memory into frames in kernel pages (tx.c sends them).
+ *
+ * DESIGN NOTES
+ *
+ * Each frame is gathered whole before its header is written, so a header announces only bytes that are there. A frame is as
+ * long as the send buffer has room; if the message is longer, it goes on in the next frame (RFC 6455 5.4), now or, after a short
+ * return, with the next call. While a sender sleeps between two frames of a message, ws->tx_busy keeps other senders out.
+ */
+#include "compat/compat.h"
+#include "core/mask.h"
+#include "websocket.h"
+
+#define GATHER_MAX	64		/* pages, or runs of pages, in one frame or batch */
+#define FRAME_MAX	(1U << 20)	/* payload of one frame */
+
+/* What the control messages of one sendmsg() say. */
+struct send {
+	u8 opcode;		/* 0: not given */
+	const struct websocket_batch *batch;
+	unsigned int nr;
+};
+
+/* Frames in kernel pages, not handed to TCP yet. */
+struct gather {
+	struct bio_vec one;
+	struct ws_more *more;	/* NULL: all in one */
+	unsigned int nr;
+	size_t size;
+};
+
+static struct bio_vec *gather_bvec(struct gather *g)
+{
+	return g->more ? g->more->bv : &g->one;
+}
+
+/* Back to the first @nr pieces, of @size bytes together. */
+static void gather_rewind(struct gather *g, unsigned int nr, size_t size)
+{
+	while (g->nr > nr) {
+		struct bio_vec *last = &gather_bvec(g)[--g->nr];
+
+		g->size -= last->bv_len;
+		put_page(last->bv_page);
+	}
+	if (nr)
+		gather_bvec(g)[nr - 1].bv_len -= g->size - size;
+	g->size = size;
+	if (!nr) {
+		kfree(g->more);
+		g->more = NULL;
+	}
+}
+
+/* Appends the first @n bytes behind @pfrag's offset. False: too many pieces, or no memory to list them. */
+static bool gather_add(struct gather *g, struct page_frag *pfrag, unsigned int n)
+{
+	struct bio_vec *last = g->nr ? &gather_bvec(g)[g->nr - 1] : NULL;
+
+	if (last && last->bv_page == pfrag->page && last->bv_offset + last->bv_len == pfrag->offset) {
+		last->bv_len += n;
+	} else {
+		if (g->nr == 1 && !g->more) {
+			g->more = kmalloc(struct_size(g->more, bv, GATHER_MAX), GFP_KERNEL);
+			if (!g->more)
+				return false;
+			g->more->bv[0] = g->one;
+		}
+		if (g->nr == GATHER_MAX)
+			return false;
+		get_page(pfrag->page);
+		last = &gather_bvec(g)[g->nr++];
+		*last = (struct bio_vec){ .bv_page = pfrag->page, .bv_offset = pfrag->offset, .bv_len = n };
+		if (g->more)
+			g->more->nr = g->nr;
+	}
+	pfrag->offset += n;
+	g->size += n;
+	return true;
+}
+
+/* Copies @n bytes behind what was gathered, masked. Returns how many could be; *@err says why not all. */
+static size_t gather_payload(struct sock *sk, struct gather *g, struct iov_iter *iter, size_t n, u32 key, int *err)
+{
+	struct page_frag *pfrag = sk_page_frag(sk);
+	size_t done = 0;
+
+	while (done < n) {
+		size_t len, copied;
+		u8 *to;
+
+		*err = -ENOMEM;
+		if (!sk_page_frag_refill(sk, pfrag))
+			break;
+		to = page_address(pfrag->page) + pfrag->offset;
+		len = min_t(size_t, n - done, pfrag->size - pfrag->offset);
+		copied = copy_from_iter(to, len, iter);
+		if (key)
+			ws_mask_copy(to, to, copied, ws_mask_advance(key, done));
+		if (copied && !gather_add(g, pfrag, copied)) {
+			iov_iter_revert(iter, copied);
+			break;
+		}
+		done += copied;
+		if (copied < len) {
+			*err = -EFAULT;
+			break;
+		}
+	}
+	return done;
+}
+
+/*
+ * Appends a frame with @n bytes of payload. If memory or the caller's buffer ends before, the first frame becomes shorter, and is
+ * not final; one behind others is not appended at all.
+ * Returns the bytes of payload in it, -EFAULT or -ENOMEM.
+ */
+static ssize_t gather_frame(struct sock *sk, struct ws *ws, struct gather *g, struct iov_iter *iter, u8 opcode, bool fin,
+			    size_t n)
+{
+	u32 key = ws_client(ws) ? get_random_u32() : 0;
+	struct page_frag *pfrag = sk_page_frag(sk);
+	u8 buf[WS_HEADER_MAX];
+	unsigned int head_len = ws_frame_encode(buf, opcode, fin, n, ws_client(ws), key), less;
+	unsigned int nr = g->nr;
+	size_t size = g->size, done;
+	int err = -ENOMEM;
+	u8 *head;
+
+	/* a short frame in one piece */
+	if (!skb_page_frag_refill(min_t(size_t, head_len + n, 2048), pfrag, sk->sk_allocation))
+		return -ENOMEM;
+	head = page_address(pfrag->page) + pfrag->offset;
+	if (!gather_add(g, pfrag, head_len))
+		return -ENOMEM;
+	done = gather_payload(sk, g, iter, n, key, &err);
+	if (done == n) {
+		memcpy(head, buf, head_len);
+		return n;
+	}
+	if (!done || nr) {
+		iov_iter_revert(iter, done);
+		gather_rewind(g, nr, size);
+		return err;
+	}
+	less = head_len - ws_frame_encode(buf, opcode, false, done, ws_client(ws), key);
+	memcpy(head + less, buf, head_len - less);
+	gather_bvec(g)->bv_offset += less;
+	gather_bvec(g)->bv_len -= less;
+	g->size -= less;
+	return done;
+}
+
+/* Payload bytes that TCP would take now, of @want; 0: wait until it says it is writeable. */
+static size_t send_room(const struct sock *sk, size_t want)
+{
+	int room = READ_ONCE(sk->sk_sndbuf) - READ_ONCE(sk->sk_wmem_queued);
+
+	if (!sk_stream_memory_free(sk))
+		return 0;
+	room = max(room - room / 16, 1024);
+	if (want > room && !sk_stream_is_writeable(sk))
+		return 0;
+	return min_t(size_t, room, FRAME_MAX);
+}
+
+/* Why nothing can be sent: the connection's error, EPIPE; 0: it can. */
+static int send_error(struct sock *sk, struct ws *ws)
+{
+	ws_mirror_error(sk, ws);
+	if (unlikely(ws->error))
+		return -ws->error;
+	if (ws->state != WEBSOCKET_STATE_OPEN || sk->sk_shutdown & SEND_SHUTDOWN)
+		return -EPIPE;
+	if (unlikely(sk->sk_err))
+		return sock_error(sk);
+	if (!ws_tx_allowed(sk))
+		return -EPIPE;
+	if (unlikely(ws->tx_seq != READ_ONCE(tcp_sk(sk)->write_seq))) {
+		/* a thread that was inside TCP's own sendmsg() when the protocol started */
+		ws_fail(sk, ws, WS_FAIL_STOLEN);
+		return -EPIPE;
+	}
+	return 0;
+}
+
+static bool worth_waking(const struct sock *sk, const struct ws *ws, bool mine)
+{
+	return READ_ONCE(ws->error) || READ_ONCE(ws->state) != WEBSOCKET_STATE_OPEN || READ_ONCE(sk->sk_err) ||
+	       READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN ||
+	       ((mine || !READ_ONCE(ws->tx_busy)) && !READ_ONCE(ws->rest.page) && sk_stream_is_writeable(sk));
+}
+
+/* Sleeps with the lock dropped. Returns 0, -EAGAIN, -EINTR, -ERESTARTSYS or -EPIPE. */
+static int wait_writeable(struct sock *sk, struct ws *ws, bool mine, long *timeo)
+{
+	DEFINE_WAIT_FUNC(wait, woken_wake_function);
+	int rc;
+
+	sk_set_bit(SOCKWQ_ASYNC_NOSPACE, sk);
+	set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
+	if (!*timeo)
+		return -EAGAIN;
+	if (signal_pending(current))
+		return sock_intr_errno(*timeo);
+	add_wait_queue(sk_sleep(sk), &wait);
+	rc = sk_wait_event(sk, timeo, worth_waking(sk, ws, mine), &wait);
+	remove_wait_queue(sk_sleep(sk), &wait);
+	return rc < 0 ? rc : 0;
+}
+
+/* Waits until a frame may be sent; @mine: between two frames of the caller's message. Returns its room, or an errno. */
+static ssize_t wait_room(struct sock *sk, struct ws *ws, size_t want, bool mine, long *timeo)
+{
+	ssize_t room;
+	int err;
+
+	for (;;) {
+		err = send_error(sk, ws);
+		if (err)
+			return err;
+		if (mine || !ws->tx_busy) {
+			room = ws_tx_flush(sk, ws);
+			if (!room)
+				room = send_room(sk, want);
+			if (room > 0 || room == -EPIPE)
+				return room;
+		}
+		if (mine)
+			ws->tx_busy = true;
+		err = wait_writeable(sk, ws, mine, timeo);
+		if (err)
+			return err;
+	}
+}
+
+static void count_frame(struct ws *ws, bool fin, size_t n)
+{
+	ws->tx_frames++;
+	ws->tx_bytes += n;
+	ws->tx_messages += fin;
+}
+
+/* The next frame of a message, at most @n bytes; returns how many it took. */
+static ssize_t send_frame(struct sock *sk, struct ws *ws, struct iov_iter *iter, u8 opcode, bool fin, size_t n, int flags)
+{
+	struct gather g = {};
+	ssize_t done;
+	int err;
+
+	done = gather_frame(sk, ws, &g, iter, ws->tx_opcode ? WS_OP_CONTINUATION : opcode, fin, n);
+	if (done < 0)
+		return done;
+	fin = fin && done == n;
+	err = ws_tx_send(sk, ws, gather_bvec(&g), g.nr, g.more, g.size, flags);
+	if (err)
+		return err;
+	ws->tx_opcode = fin ? 0 : ws->tx_opcode ?: opcode;
+	count_frame(ws, fin, done);
+	return done;
+}
+
+/* The end of a message in which others had to wait. */
+static void leave_message(struct sock *sk, struct ws *ws, bool mine)
+{
+	if (!mine || !ws->tx_busy)
+		return;
+	WRITE_ONCE(ws->tx_busy, false);
+	ws->base->write_space(sk);
+}
+
+/* @n bytes of one message; @more: it stays open. Returns bytes sent, or an errno if none were. */
+static ssize_t send_message(struct sock *sk, struct ws *ws, struct iov_iter *iter, size_t n, u8 opcode, bool more,
+			    long *timeo)
+{
+	bool mine = false;
+	size_t done = 0;
+	ssize_t rc;
+
+	do {
+		size_t left = n - done, len;
+
+		rc = wait_room(sk, ws, left, mine, timeo);
+		if (rc < 0)
+			break;
+		len = min_t(size_t, left, rc);
+		rc = send_frame(sk, ws, iter, opcode, !more && len == left, len, more ? MSG_MORE : 0);
+		if (rc < 0)
+			break;
+		done += rc;
+		mine = true;
+	} while (done < n);
+	leave_message(sk, ws, mine);
+	return done ? done : min_t(ssize_t, rc, 0);
+}
+
+/*
+ * As many whole messages as fit in @room, gathered and sent at once. Returns how many; 0: not even the first fits; or an errno.
+ */
+static ssize_t send_some(struct sock *sk, struct ws *ws, struct iov_iter *iter, const struct websocket_batch *b,
+			 unsigned int nr, size_t room)
+{
+	struct gather g = {};
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < nr && g.size + b[i].len <= room; i++) {
+		ssize_t n = gather_frame(sk, ws, &g, iter, b[i].opcode, true, b[i].len);
+
+		if (n == b[i].len)
+			continue;
+		if (n > 0) {
+			/* the first one, cut short: send_message() does that */
+			iov_iter_revert(iter, n);
+			gather_rewind(&g, 0, 0);
+			return 0;
+		}
+		err = n;
+		break;
+	}
+	if (!i)
+		return err;
+	err = ws_tx_send(sk, ws, gather_bvec(&g), g.nr, g.more, g.size, 0);
+	if (err)
+		return err;
+	for (nr = 0; nr < i; nr++)
+		count_frame(ws, true, b[nr].len);
+	return i;
+}
+
+/* Several messages from one buffer. Returns bytes sent, up to the end of a message unless only part of the first fitted. */
+static ssize_t send_batch(struct sock *sk, struct ws *ws, struct iov_iter *iter, const struct websocket_batch *b,
+			  unsigned int nr, long *timeo)
+{
+	size_t done = 0;
+	ssize_t rc = 0;
+
+	while (nr) {
+		rc = wait_room(sk, ws, b->len, false, timeo);
+		if (rc < 0)
+			break;
+		rc = ws->tx_opcode ? -EINVAL : send_some(sk, ws, iter, b, nr, rc);
+		if (rc < 0)
+			break;
+		if (!rc) {
+			if (done && !*timeo)
+				break;
+			rc = send_message(sk, ws, iter, b->len, b->opcode, false, timeo);
+			if (rc < 0)
+				break;
+			done += rc;
+			if (rc < b->len)
+				break;
+			rc = 1;
+		} else {
+			unsigned int i;
+
+			for (i = 0; i < rc; i++)
+				done += b[i].len;
+		}
+		b += rc;
+		nr -= rc;
+	}
+	return done ? done : min_t(ssize_t, rc, 0);
+}
+
+/* PING, PONG and CLOSE from the application (RFC 6455 5.5). */
+static ssize_t send_control(struct sock *sk, struct ws *ws, struct msghdr *msg, size_t n, u8 opcode, long *timeo)
+{
+	u8 data[WS_CONTROL_MAX];
+	ssize_t rc;
+	u16 code;
+
+	if (n > WS_CONTROL_MAX)
+		return -EMSGSIZE;
+	if (msg->msg_flags & WS_MSG_MORE)
+		return -EINVAL;
+	if (copy_from_iter(data, n, &msg->msg_iter) != n)
+		return -EFAULT;
+	if (opcode == WS_OP_CLOSE) {
+		rc = send_error(sk, ws);
+		if (rc)
+			return rc;
+		if (ws_close_check(data, n, &code))
+			return -EINVAL;
+		ws_control_send_close(sk, ws, data, n);
+		return n;
+	}
+	do {
+		rc = wait_room(sk, ws, n, false, timeo);
+		if (rc < 0)
+			return rc;
+		rc = ws_tx_control(sk, ws, opcode, data, n, false);
+	} while (rc == -EAGAIN && *timeo);
+	if (rc)
+		return rc;
+	if (opcode == WS_OP_PING)
+		ws->tx_pings++;
+	else
+		ws->tx_pongs++;
+	return n;
+}
+
+static bool is_data(u8 opcode)
+{
+	return opcode == WS_OP_TEXT || opcode == WS_OP_BINARY;
+}
+
+/* The lengths of a batch add up to the buffer, and its entries are data messages. */
+static bool batch_valid(const struct send *send, size_t size)
+{
+	unsigned int i;
+	u64 sum = 0;
+
+	if (!send->nr || send->nr > WEBSOCKET_BATCH_MAX)
+		return false;
+	for (i = 0; i < send->nr; i++) {
+		if (!is_data(send->batch[i].opcode) || send->batch[i].reserved)
+			return false;
+		sum += send->batch[i].len;
+	}
+	return sum == size;
+}
+
+/* Reads the control messages, which are in kernel memory by now. */
+static int parse_records(struct msghdr *msg, size_t size, struct send *send)
+{
+	struct cmsghdr *c;
+
+	for_each_cmsghdr(c, msg) {
+		size_t len;
+
+		if (!CMSG_OK(msg, c) || c->cmsg_level != SOL_WEBSOCKET)
+			return -EINVAL;
+		len = c->cmsg_len - CMSG_LEN(0);
+		switch (c->cmsg_type) {
+		case WEBSOCKET_OPCODE:
+			if (len != 1 || send->batch)
+				return -EINVAL;
+			send->opcode = *(u8 *)CMSG_DATA(c);
+			if (!is_data(send->opcode) && send->opcode != WS_OP_CLOSE && send->opcode != WS_OP_PING &&
+			    send->opcode != WS_OP_PONG)
+				return -EINVAL;
+			break;
+		case WEBSOCKET_BATCH:
+			send->batch = CMSG_DATA(c);
+			send->nr = len / sizeof(*send->batch);
+			if (len % sizeof(*send->batch) || send->opcode || !batch_valid(send, size))
+				return -EINVAL;
+			break;
+		default:
+			return -EINVAL;
+		}
+	}
+	if (send->batch && msg->msg_flags & WS_MSG_MORE)
+		return -EINVAL;
+	return 0;
+}
+
+static ssize_t send_any(struct sock *sk, struct ws *ws, struct msghdr *msg, size_t size, const struct send *send,
+			long *timeo)
+{
+	u8 opcode = send->opcode;
+
+	if (opcode && !is_data(opcode))
+		return send_control(sk, ws, msg, size, opcode, timeo);
+	if (send->batch)
+		return send_batch(sk, ws, &msg->msg_iter, send->batch, send->nr, timeo);
+	/* a message is open: it goes on (RFC 6455 5.4) */
+	if (!ws->tx_busy && ws->tx_opcode && opcode && opcode != ws->tx_opcode)
+		return -EINVAL;
+	if (!opcode)
+		opcode = ws->flags & WEBSOCKET_F_TEXT ? WS_OP_TEXT : WS_OP_BINARY;
+	return send_message(sk, ws, &msg->msg_iter, size, opcode, msg->msg_flags & WS_MSG_MORE, timeo);
+}
+
+/**
+ * ws_sendmsg() - proto->sendmsg
+ * Context: process
+ * Return: bytes of payload, or a negative errno as uapi/linux/websocket.h has it.
+ */
+int ws_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
+{
+	struct ws *ws = ws_get(sk);
+	struct send send = {};
+	ssize_t rc;
+	long timeo;
+
+	if (unlikely(msg->msg_flags & (MSG_OOB | MSG_ZEROCOPY | MSG_FASTOPEN)))
+		return -EOPNOTSUPP;
+	if (msg->msg_controllen) {
+		rc = parse_records(msg, size, &send);
+		if (rc)
+			return rc;
+	}
+	lock_sock(sk);
+	timeo = sock_sndtimeo(sk, msg->msg_flags & MSG_DONTWAIT);
+	rc = send_any(sk, ws, msg, size, &send, &timeo);
+	release_sock(sk);
+	if (rc == -EPIPE && !(msg->msg_flags & MSG_NOSIGNAL))
+		send_sig(SIGPIPE, current, 0);
+	return rc;
+}

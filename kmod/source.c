@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Where a WebSocket's bytes come from: TCP's receive queue, read in place.
+ *
+ * DESIGN NOTES
+ *
+ * Nothing outside this file knows sk_receive_queue, copied_seq, rcv_nxt or sk_rcvlowat. The rest speaks of stream offsets.
+ *
+ * Received bytes are only ever read: they may lie in pages that belong to a file or to another process. For the same reason
+ * they may change between two looks at them; whoever decides something by a byte decides it on a copy.
+ *
+ * The queue may hold overlapping skbs (retransmits). For each byte the first skb from the head that has it counts, as it
+ * does for TCP's own readers. skb ends rise strictly along the queue, so walking from the tail, where new data is, and
+ * stepping back while the one before ends later finds the same skb.
+ */
+#include "compat/compat.h"
+#include "websocket.h"
+
+#ifdef CONFIG_HIGHMEM
+#error "websocket reads pages by their kernel address: it needs a kernel without HIGHMEM"
+#endif
+
+static u32 skb_start(const struct sk_buff *skb)
+{
+	return TCP_SKB_CB(skb)->seq;
+}
+
+/* end_seq counts a FIN, which is not data. */
+static u32 skb_end(const struct sk_buff *skb)
+{
+	return TCP_SKB_CB(skb)->seq + skb->len;
+}
+
+static u32 seq_of(const struct ws *ws, u64 off)
+{
+	return ws->head_seq + (u32)(off - ws->head);
+}
+
+/**
+ * ws_source_tail() - where the bytes that have arrived end
+ * Return: the offset behind the last byte. Not derived from rcv_nxt, which counts the FIN.
+ */
+u64 ws_source_tail(const struct sock *sk, const struct ws *ws)
+{
+	const struct sk_buff *skb = skb_peek_tail(&sk->sk_receive_queue);
+	s32 n = skb ? (s32)(skb_end(skb) - ws->head_seq) : 0;
+
+	return ws->head + max(n, 0);
+}
+
+/**
+ * ws_source_ok() - has nobody else consumed from the stream?
+ *
+ * A thread that was inside TCP's own recvmsg() when the protocol started takes raw bytes, and urgent data that is not
+ * inline moves copied_seq from softirq. Then the framing is lost for good.
+ */
+bool ws_source_ok(struct sock *sk, struct ws *ws)
+{
+	/* SO_OOBINLINE can be changed behind our back; urgent bytes are ordinary bytes of the stream */
+	if (unlikely(!sock_flag(sk, SOCK_URGINLINE)))
+		sock_set_flag(sk, SOCK_URGINLINE);
+	return likely(READ_ONCE(tcp_sk(sk)->copied_seq) == ws->head_seq);
+}
+
+static const struct sk_buff *locate(const struct sock *sk, const struct ws *ws, u64 off)
+{
+	const struct sk_buff_head *queue = &sk->sk_receive_queue;
+	const struct sk_buff *skb, *prev;
+	u32 seq = seq_of(ws, off);
+
+	if (off == ws->head) {
+		skb_queue_walk(queue, skb)
+			if (before(seq, skb_end(skb)))
+				return skb;
+		return NULL;
+	}
+	skb_queue_reverse_walk(queue, skb)
+		if (!before(seq, skb_start(skb)))
+			break;
+	if (skb == (const struct sk_buff *)queue || !before(seq, skb_end(skb)))
+		return NULL;
+	while (!skb_queue_is_first(queue, skb)) {
+		prev = skb_queue_prev(queue, skb);
+		if (!before(seq, skb_end(prev)))
+			break;
+		skb = prev;
+	}
+	return skb;
+}
+
+/* The contiguous bytes at @off of @skb; *@n gets their number. NULL: the CPU cannot read them (device memory). */
+static const u8 *skb_chunk(const struct sk_buff *skb, u32 off, size_t *n)
+{
+	const struct sk_buff *child;
+	unsigned int i, size;
+
+again:
+	size = skb_headlen(skb);
+	if (off < size) {
+		*n = size - off;
+		return skb->data + off;
+	}
+	off -= size;
+	if (unlikely(!ws_frags_readable(skb)))
+		return NULL;
+	for (i = 0; i < skb_shinfo(skb)->nr_frags; i++) {
+		const skb_frag_t *frag = &skb_shinfo(skb)->frags[i];
+
+		size = skb_frag_size(frag);
+		if (off < size) {
+			*n = size - off;
+			return (const u8 *)skb_frag_address(frag) + off;
+		}
+		off -= size;
+	}
+	for (child = skb_shinfo(skb)->frag_list; child; child = child->next) {
+		if (off < child->len) {
+			skb = child;
+			goto again;
+		}
+		off -= child->len;
+	}
+	return NULL;
+}
+
+/**
+ * ws_source_chunk() - look at received bytes in place
+ * @spot: remembers where the last look was; offsets asked for through one spot only rise
+ * @off: stream offset, from ws->head to below the tail
+ * @n: set to the number of bytes that stand there in one piece, at least 1
+ *
+ * Return: the bytes, never to be written, valid until the lock is dropped or TCP is called; NULL if they cannot be read.
+ */
+const u8 *ws_source_chunk(struct sock *sk, struct ws *ws, struct ws_spot *spot, u64 off, size_t *n)
+{
+	const struct sk_buff_head *queue = &sk->sk_receive_queue;
+	const struct sk_buff *skb = spot->skb;
+	u32 seq = seq_of(ws, off);
+
+	if (!skb)
+		skb = locate(sk, ws, off);
+	else
+		while (skb && !before(seq, skb_end(skb)))
+			skb = skb_queue_is_last(queue, skb) ? NULL : skb_queue_next(queue, skb);
+	spot->skb = skb;
+	if (unlikely(!skb || before(seq, skb_start(skb))))
+		return NULL;
+	return skb_chunk(skb, seq - skb_start(skb), n);
+}
+
+/**
+ * ws_source_peek() - copy received bytes without consuming them
+ * @spot: see ws_source_chunk()
+ * @off: stream offset; may be the tail
+ * @buf: gets at most @n bytes
+ *
+ * Return: how many bytes there were, up to @n.
+ */
+unsigned int ws_source_peek(struct sock *sk, struct ws *ws, struct ws_spot *spot, u64 off, u8 *buf, unsigned int n)
+{
+	u64 tail = ws_source_tail(sk, ws);
+	unsigned int done = 0;
+
+	n = min_t(u64, n, tail > off ? tail - off : 0);
+	while (done < n) {
+		size_t len;
+		const u8 *p = ws_source_chunk(sk, ws, spot, off + done, &len);
+
+		if (unlikely(!p))
+			break;
+		len = min_t(size_t, len, n - done);
+		memcpy(buf + done, p, len);
+		done += len;
+	}
+	return done;
+}
+
+/**
+ * ws_source_consume() - give bytes back to TCP
+ * @n: how many, from ws->head on; they have arrived
+ *
+ * May send an ACK. Ends every pointer into the queue.
+ */
+void ws_source_consume(struct sock *sk, struct ws *ws, u64 n)
+{
+	struct tcp_sock *tp = tcp_sk(sk);
+
+	ws_assert_locked(sk);
+	if (!n)
+		return;
+	tcp_read_done(sk, n);
+	WRITE_ONCE(ws->head, ws->head + n);
+	/* tcp_read_done() steps over a FIN behind the last byte: take its word, there is no more data then */
+	ws->head_seq = tp->copied_seq;
+	if (unlikely(tp->urg_data) && !before(tp->copied_seq, tp->urg_seq)) {
+		/* as TCP's own readers: header prediction is off while urgent data is unread */
+		WRITE_ONCE(tp->urg_data, 0);
+		tcp_fast_path_check(sk);
+	}
+}
+
+static int buffer_limit(const struct sock *sk)
+{
+	if (sk->sk_userlocks & SOCK_RCVBUF_LOCK)
+		return sk->sk_rcvbuf;
+	return READ_ONCE(sock_net(sk)->ipv4.sysctl_tcp_rmem[2]);
+}
+
+/*
+ * TCP grows the receive buffer only when somebody reads. While a message is incomplete nobody does, so it grows here: twofold,
+ * when half of it is in use. A peer makes us promise memory for twice what it has sent, not for what it announced.
+ */
+static void grow(struct sock *sk, struct ws *ws)
+{
+	u64 queued = ws_source_tail(sk, ws) - ws->head;
+	int limit = buffer_limit(sk);
+	int size = sk->sk_rcvbuf;
+
+	if (size >= limit || queued < tcp_win_from_space(sk, size) / 2)
+		return;
+	size = min(limit, size * 2);
+	WRITE_ONCE(sk->sk_rcvbuf, size);
+	WRITE_ONCE(tcp_sk(sk)->window_clamp, tcp_win_from_space(sk, size));
+}
+
+/**
+ * ws_source_want() - nothing can be done before more has arrived
+ * @until: the offset up to which bytes are needed; 0: call at the next byte
+ *
+ * Sets sk_rcvlowat, so that TCP does not call for every segment in between. It counts from copied_seq: called again after
+ * each consume. It does not hide a full buffer, for which TCP calls anyway.
+ */
+void ws_source_want(struct sock *sk, struct ws *ws, u64 until)
+{
+	u64 n = 1;
+
+	if (until > ws->head) {
+		grow(sk, ws);
+		n = clamp_t(u64, until - ws->head, 1, tcp_win_from_space(sk, sk->sk_rcvbuf) / 2);
+	}
+	if (sk->sk_rcvlowat != n)
+		WRITE_ONCE(sk->sk_rcvlowat, n);
+}
+
+/**
+ * ws_source_full() - can TCP hold no more of an incomplete message?
+ *
+ * The buffer was grown as far as it may, and the window is used up or memory is short: what is there has to be read.
+ */
+bool ws_source_full(struct sock *sk, struct ws *ws)
+{
+	if (likely(!tcp_epollin_ready(sk, INT_MAX)))
+		return false;
+	grow(sk, ws);
+	return sk->sk_rcvbuf >= buffer_limit(sk) || tcp_epollin_ready(sk, INT_MAX);
+}
+
+/**
+ * ws_source_ended() - will no more bytes come?
+ */
+bool ws_source_ended(const struct sock *sk)
+{
+	return READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN || sk->sk_state == TCP_CLOSE;
+}

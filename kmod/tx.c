@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What goes out, below the user's calls: pages handed to TCP, what TCP has not taken yet, control frames.
+ *
+ * DESIGN NOTES
+ *
+ * A frame is in kernel pages, whole, before its header is handed over; TCP is never asked to wait. What TCP does not take
+ * at once stays in ws->rest and goes before anything else: from sk_write_space when room comes, from release_cb, from the next
+ * send, or from the timer when TCP refused for want of memory (then no ACK may ever call us). So there is no frame that is
+ * announced and not delivered, a writer killed at any point owes nothing, and a control frame fits behind every frame.
+ *
+ * Control frames sent from softirq lie in pages of their own, one for each CPU, filled one frame after the other: not in the page
+ * fragment of the interrupted task, and not in one of the socket's, which would stay with the socket.
+ */
+#include "compat/compat.h"
+#include "core/mask.h"
+#include "stats.h"
+#include "trace.h"
+#include "websocket.h"
+
+struct control_page {
+	struct page *page;
+	unsigned int used;
+};
+
+static DEFINE_PER_CPU(struct control_page, control_pages);
+
+/**
+ * ws_tx_allowed() - may the module itself send on this socket?
+ *
+ * With sk_err set a send would take the error away from the application; after SEND_SHUTDOWN and on an orphan it cannot.
+ */
+bool ws_tx_allowed(const struct sock *sk)
+{
+	return (1 << sk->sk_state) & (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT) && !sk->sk_err &&
+	       !(sk->sk_shutdown & SEND_SHUTDOWN) && !sock_flag(sk, SOCK_DEAD) && sk->sk_socket;
+}
+
+/**
+ * ws_tx_blocked() - would a send have to wait for bytes or for a sender before it?
+ */
+bool ws_tx_blocked(const struct ws *ws)
+{
+	return READ_ONCE(ws->rest.page) || READ_ONCE(ws->tx_busy);
+}
+
+/* Keeps what TCP left of @bv: its bytes from @done on. Takes over @more, in which @bv[1] and on stand. */
+static void keep_rest(struct ws *ws, const struct bio_vec *bv, struct ws_more *more, size_t done)
+{
+	unsigned int i = 0;
+
+	while (done >= bv[i].bv_len) {
+		done -= bv[i].bv_len;
+		put_page(bv[i++].bv_page);
+	}
+	ws->rest.off = bv[i].bv_offset + done;
+	ws->rest.len = bv[i].bv_len - done;
+	if (more)
+		more->next = i;
+	ws->rest.more = more;
+	WRITE_ONCE(ws->rest.page, bv[i].bv_page);
+}
+
+/* The next page of the rest; false: none. */
+static bool next_rest(struct ws *ws)
+{
+	struct ws_more *more = ws->rest.more;
+
+	put_page(ws->rest.page);
+	if (more && more->next < more->nr) {
+		const struct bio_vec *bv = &more->bv[more->next++];
+
+		ws->rest.off = bv->bv_offset;
+		ws->rest.len = bv->bv_len;
+		ws->rest.page = bv->bv_page;
+		return true;
+	}
+	kfree(more);
+	ws->rest.more = NULL;
+	WRITE_ONCE(ws->rest.page, NULL);
+	return false;
+}
+
+/**
+ * ws_tx_free() - forget what was not sent
+ */
+void ws_tx_free(struct ws *ws)
+{
+	while (ws->rest.page)
+		next_rest(ws);
+	kfree(ws->pong);
+	ws->pong = NULL;
+}
+
+static ssize_t push(struct sock *sk, struct ws *ws, struct bio_vec *bv, unsigned int nr, size_t size, int flags)
+{
+	ssize_t n;
+
+	ws->in_tcp = true;
+	n = ws_tcp_push(sk, bv, nr, size, flags);
+	ws->in_tcp = false;
+	ws->tx_seq = tcp_sk(sk)->write_seq;
+	return n;
+}
+
+/* TCP has room and took nothing or not all: memory is short, and no ACK need come to tell when it is not. */
+static void retry_later(struct sock *sk, struct ws *ws)
+{
+	set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
+	if (sk_stream_memory_free(sk))
+		ws_timer_retry(sk, ws);
+}
+
+/**
+ * ws_tx_send() - hand a frame, or several, to TCP
+ * @bv: the pages, @nr of them, with a reference each that passes to this function
+ * @more: the object in which @bv[1] and on stand, from kmalloc(); NULL if @nr is 1
+ * @size: their bytes
+ * @flags: MSG_MORE or 0
+ *
+ * Call with nothing pending (ws_tx_flush() returned 0) and ws_tx_allowed(). What TCP does not take becomes the rest.
+ * Return: 0, or a negative errno if the connection cannot send any more.
+ */
+int ws_tx_send(struct sock *sk, struct ws *ws, struct bio_vec *bv, unsigned int nr, struct ws_more *more, size_t size,
+	       int flags)
+{
+	ssize_t n;
+	unsigned int i;
+
+	ws_assert_locked(sk);
+	n = push(sk, ws, bv, nr, size, flags);
+	if (n == size || (n < 0 && n != -EAGAIN)) {
+		for (i = 0; i < nr; i++)
+			put_page(bv[i].bv_page);
+		kfree(more);
+		return min_t(ssize_t, n, 0);
+	}
+	keep_rest(ws, bv, more, max_t(ssize_t, n, 0));
+	retry_later(sk, ws);
+	return 0;
+}
+
+/**
+ * ws_tx_flush() - send what TCP has not taken
+ * Return: 0: nothing is left. -EAGAIN: it has to wait; SOCK_NOSPACE is set. -EPIPE: it cannot be sent any more.
+ */
+int ws_tx_flush(struct sock *sk, struct ws *ws)
+{
+	ws_assert_locked(sk);
+	while (unlikely(ws->rest.page)) {
+		struct bio_vec bv = {
+			.bv_page = ws->rest.page,
+			.bv_offset = ws->rest.off,
+			.bv_len = ws->rest.len,
+		};
+		ssize_t n;
+
+		if (!ws_tx_allowed(sk))
+			return -EPIPE;
+		n = push(sk, ws, &bv, 1, bv.bv_len, 0);
+		if (n < 0 && n != -EAGAIN)
+			return -EPIPE;
+		if (n == bv.bv_len) {
+			next_rest(ws);
+			continue;
+		}
+		if (n > 0) {
+			ws->rest.off += n;
+			ws->rest.len -= n;
+		}
+		retry_later(sk, ws);
+		return -EAGAIN;
+	}
+	return 0;
+}
+
+/* Room for one control frame in this CPU's page; -ENOMEM. The caller gets a reference. */
+static int control_bvec(struct bio_vec *bv, const u8 *frame, unsigned int len)
+{
+	struct control_page *c;
+	int err = 0;
+
+	local_bh_disable();
+	c = this_cpu_ptr(&control_pages);
+	if (!c->page || c->used + len > PAGE_SIZE) {
+		if (c->page)
+			put_page(c->page);
+		c->page = alloc_page(GFP_ATOMIC | __GFP_NOWARN);
+		c->used = 0;
+	}
+	if (c->page) {
+		memcpy(page_address(c->page) + c->used, frame, len);
+		get_page(c->page);
+		*bv = (struct bio_vec){ .bv_page = c->page, .bv_offset = c->used, .bv_len = len };
+		c->used += len;
+	} else {
+		err = -ENOMEM;
+	}
+	local_bh_enable();
+	return err;
+}
+
+/**
+ * ws_tx_exit() - free the pages for control frames; nobody sends any more
+ */
+void ws_tx_exit(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct control_page *c = per_cpu_ptr(&control_pages, cpu);
+
+		if (c->page)
+			put_page(c->page);
+	}
+}
+
+/* What TCP's settings are while a control frame goes out, and what they were. */
+struct tcp_mode {
+	gfp_t allocation;
+	bool use_task_frag;
+	u8 nonagle;
+	int sndbuf;
+	u32 notsent_lowat;
+};
+
+/* Neither sleeps nor uses the interrupted task's pages, passes Nagle and TCP_CORK; forced, also a full send buffer. */
+static void enter_control_mode(struct sock *sk, struct tcp_mode *saved, bool force)
+{
+	struct tcp_sock *tp = tcp_sk(sk);
+
+	saved->allocation = sk->sk_allocation;
+	saved->use_task_frag = sk->sk_use_task_frag;
+	saved->nonagle = tp->nonagle;
+	saved->sndbuf = sk->sk_sndbuf;
+	saved->notsent_lowat = tp->notsent_lowat;
+	sk->sk_allocation = GFP_ATOMIC;
+	sk->sk_use_task_frag = false;
+	tp->nonagle = TCP_NAGLE_OFF | TCP_NAGLE_PUSH;
+	if (force) {
+		WRITE_ONCE(sk->sk_sndbuf, INT_MAX);
+		WRITE_ONCE(tp->notsent_lowat, UINT_MAX);
+	}
+}
+
+static void leave_control_mode(struct sock *sk, const struct tcp_mode *saved, bool force)
+{
+	struct tcp_sock *tp = tcp_sk(sk);
+
+	sk->sk_allocation = saved->allocation;
+	sk->sk_use_task_frag = saved->use_task_frag;
+	tp->nonagle = saved->nonagle;
+	if (force) {
+		WRITE_ONCE(sk->sk_sndbuf, saved->sndbuf);
+		WRITE_ONCE(tp->notsent_lowat, saved->notsent_lowat);
+	}
+}
+
+static int send_control(struct sock *sk, struct ws *ws, u8 opcode, const void *data, unsigned int len, bool force)
+{
+	u8 frame[WS_HEADER_MAX + WS_CONTROL_MAX];
+	u32 key = ws_client(ws) ? get_random_u32() : 0;
+	unsigned int head = ws_frame_encode(frame, opcode, true, len, ws_client(ws), key);
+	struct bio_vec bv;
+	int err;
+
+	err = ws_tx_flush(sk, ws);
+	if (err)
+		return err;
+	if (!force && !sk_stream_memory_free(sk)) {
+		set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
+		return -EAGAIN;
+	}
+	ws_mask_copy(frame + head, data, len, key);
+	err = control_bvec(&bv, frame, head + len);
+	if (err)
+		return err;
+	return ws_tx_send(sk, ws, &bv, 1, NULL, bv.bv_len, 0);
+}
+
+/**
+ * ws_tx_control() - send a control frame
+ * @opcode: WS_OP_CLOSE, WS_OP_PING or WS_OP_PONG
+ * @data: payload, masked here in the client role
+ * @len: at most WS_CONTROL_MAX
+ * @force: also when the send buffer is full: for Close, of which there is one
+ *
+ * Return: 0: TCP has it, or it is in the rest. -EAGAIN: no room now; SOCK_NOSPACE is set. -ENOMEM: no memory now.
+ * -EPIPE: sending has ended.
+ */
+int ws_tx_control(struct sock *sk, struct ws *ws, u8 opcode, const void *data, unsigned int len, bool force)
+{
+	struct tcp_mode saved;
+	int err;
+
+	ws_assert_locked(sk);
+	if (!ws_tx_allowed(sk))
+		return -EPIPE;
+	if (unlikely(ws->tx_seq != tcp_sk(sk)->write_seq))
+		return -EPIPE;
+	enter_control_mode(sk, &saved, force);
+	err = send_control(sk, ws, opcode, data, len, force);
+	leave_control_mode(sk, &saved, force);
+	if (err)
+		return err;
+	trace_websocket_control(sk, opcode, len, true);
+	return 0;
+}
+
+/**
+ * ws_tx_close() - send the rest also into a full send buffer, for nobody will call later
+ */
+void ws_tx_close(struct sock *sk, struct ws *ws)
+{
+	struct tcp_mode saved;
+
+	ws_assert_locked(sk);
+	if (!ws->rest.page)
+		return;
+	enter_control_mode(sk, &saved, true);
+	ws_tx_flush(sk, ws);
+	leave_control_mode(sk, &saved, true);
+}
+
+/**
+ * ws_tx_run() - there may be room: send what waits, and tell senders
+ */
+void ws_tx_run(struct sock *sk, struct ws *ws)
+{
+	struct tcp_mode saved;
+	int err;
+
+	ws_assert_locked(sk);
+	if (ws->rest.page) {
+		enter_control_mode(sk, &saved, false);
+		err = ws_tx_flush(sk, ws);
+		leave_control_mode(sk, &saved, false);
+		if (err)
+			return;
+	}
+	ws_control_retry(sk, ws);
+	ws->base->write_space(sk);
+	/* that has cleared it; the pong still waits */
+	if (ws->pong)
+		set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
+}
+
+/**
+ * ws_write_space() - sk->sk_write_space: the send buffer has room
+ * Context: softirq, or the owner of the socket, also from inside TCP's send functions
+ */
+void ws_write_space(struct sock *sk)
+{
+	struct ws *ws = ws_get(sk);
+
+	if (unlikely(!ws) || ws->in_tcp || !sk->sk_socket)
+		return;
+	if (sock_owned_by_user(sk))
+		ws->deferred |= WS_DEFER_TX;
+	else
+		ws_tx_run(sk, ws);
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The state of a WebSocket and what the files of the module offer each other.
+ *
+ * WEBSOCKET LOCKING RULES
+ *
+ * There is one lock, TCP's own socket lock, held in one of three ways:
+ *
+ *   softirq	bh_lock_sock() and the socket is not owned: sk_data_ready, sk_write_space, the timer;
+ *   owner	lock_sock(): system calls;
+ *   release	the end of release_sock(), by proto->release_cb: spin lock held, bottom halves off, and still the owner.
+ *
+ * A callback that finds the socket owned (also in the backlog run of release_sock() and of TCP's own send functions)
+ * notes it in ws->deferred and returns; ws_release_cb() does the work. So each function below runs in any of the
+ * three contexts unless it says otherwise, never twice at a time, and never with GFP_KERNEL except in system calls.
+ * ws_assert_locked() at the start of a function states that rule.
+ *
+ * An owner that sleeps (for a message, for memory) drops the lock. Everything may have changed after that, and after any
+ * call of TCP that sends or consumes: no pointer into the receive queue is kept across one (ws_spot in source.c).
+ *
+ * Readers without the lock: poll and get_info. They read single words with READ_ONCE() of what is written with WRITE_ONCE(),
+ * and find the context through sk_user_data under RCU.
+ *
+ * LIFE
+ *
+ * ws_attach() (TCP_ULP) makes the context and hangs it on sk_user_data, which keeps KCM and sockmap out. ws_start()
+ * (WEBSOCKET_CONFIG) replaces the callbacks and operations. ws_close() puts all of them back before TCP's close runs, and
+ * leaves the memory to RCU; nothing of ours is called on an orphan. If TCP dies first (reset), the context stays until close().
+ */
+#ifndef WS_WEBSOCKET_H
+#define WS_WEBSOCKET_H
+
+#include <linux/bvec.h>
+#include <net/tcp.h>
+#include "../uapi/linux/websocket.h"
+#include "core/failure.h"
+#include "core/frame.h"
+#include "core/close.h"
+
+/* What lies under a WebSocket: TCP over IPv4 or IPv6, as it was when the first socket of the kind was attached. */
+struct ws_base {
+	struct proto *prot;
+	const struct proto_ops *ops;
+	void (*data_ready)(struct sock *sk);
+	void (*write_space)(struct sock *sk);
+	void (*state_change)(struct sock *sk);
+	/* ours, copies of the above with changes: after TCP_ULP, and after WEBSOCKET_CONFIG */
+	struct proto attached_prot, open_prot;
+	struct proto_ops attached_ops, open_ops;
+};
+
+/* ws->deferred: what a callback left for release_cb because the socket was owned */
+#define WS_DEFER_RX	1
+#define WS_DEFER_TX	2
+#define WS_DEFER_TIMER	4
+
+/* Where the next recvmsg() goes on: in the frame at ws->head. */
+struct ws_read {
+	u64 left;	/* unread payload of that frame; 0: a header stands at ws->head */
+	u32 key;	/* masking key as it applies to the next byte */
+	u8 opcode;	/* of the message being read; 0: between messages */
+	u8 control;	/* that frame is a control frame which is delivered: its opcode; 0: a data frame */
+	u8 utf8;	/* of a text message: state after the last byte read */
+	bool fin;	/* that frame is the last of its message */
+	bool begun;	/* part of the message was delivered */
+	bool control_begun;	/* part of the control frame was delivered */
+};
+
+/* How far the text of an incomplete message was checked ahead of the reader. */
+struct ws_ahead {
+	u64 off;	/* stream offset of the next byte; up to ws->message_start: not in use */
+	u64 left;	/* payload of the frame there that is left; 0: a header stands there */
+	u32 key;
+	u8 utf8;
+	bool open;	/* inside a text message */
+};
+
+/* Bytes handed to us for sending that TCP has not taken: a run of pages, sent before anything else. */
+struct ws_rest {
+	struct page *page;	/* NULL: nothing */
+	u32 off, len;		/* what of that page */
+	struct ws_more *more;	/* pages behind it, or NULL */
+};
+
+struct ws_more {
+	unsigned int next, nr;
+	struct bio_vec bv[];
+};
+
+/* A pong that cannot leave now; a later one replaces it (RFC 6455 5.5.3). */
+struct ws_pong {
+	u8 len;
+	u8 data[WS_CONTROL_MAX];
+};
+
+/* The reason in the peer's Close, for WEBSOCKET_CLOSE_REASON. */
+struct ws_reason {
+	u8 len;
+	char text[WS_CONTROL_MAX - 2];
+};
+
+/**
+ * struct ws - a WebSocket
+ *
+ * Positions in the stream are 64-bit offsets that start at 0 with the protocol, so that RFC 6455's lengths fit. They become
+ * TCP sequence numbers in source.c only, where the byte is in the receive queue.
+ */
+struct ws {
+	/* constant from attach on */
+	struct sock *sk;
+	struct ws_base *base;
+
+	/* received; what a ping on an idle connection touches */
+	u64 head;		/* offset of the first byte not consumed: TCP's copied_seq */
+	u64 scan;		/* offset of the next header to examine; beyond what has arrived while inside a frame */
+	u64 ready;		/* recvmsg() may deliver what is before it; <= head: nothing */
+	u32 head_seq;		/* what copied_seq has to be */
+	u32 flags;		/* WEBSOCKET_F_* */
+	u8 state;		/* WEBSOCKET_STATE_* */
+	u8 failure;		/* enum ws_failure */
+	u8 deferred;		/* WS_DEFER_* */
+	u8 scan_opcode;		/* of the unfinished message at scan; 0: none */
+	bool scan_whole;	/* the frame that ends at scan is its last */
+	bool streaming;		/* its parts are delivered as they come, because TCP cannot hold it */
+	bool in_tcp;		/* inside TCP's send functions: they call sk_write_space */
+
+	/* sent */
+	bool tx_busy;		/* a sender sleeps in the middle of its message */
+	u8 tx_opcode;		/* of the message that the next send continues; 0: none */
+	u8 pongs_unacked;	/* pongs sent that may be unacknowledged */
+	bool close_due;		/* Close could not be sent for want of memory: the timer tries again */
+	u16 sent_code;		/* in our Close; 0: none was due */
+	u16 peer_code;		/* in the peer's */
+	u32 tx_seq;		/* what write_seq has to be */
+	u32 pong_seq;		/* write_seq behind the last pong */
+	struct ws_rest rest;
+	struct ws_pong *pong;
+
+	struct ws_read read;
+	struct ws_ahead ahead;
+	u64 message_start;	/* offset of the unfinished message at scan */
+	u64 frame_start;	/* offset of the last data frame examined */
+	u64 frame_data;		/* offset of its payload */
+	u64 message_len;	/* payload announced so far of the unfinished message at scan */
+	u64 max_message;
+
+	/* keep-alive; milliseconds and jiffies */
+	u32 ping_interval_ms, pong_timeout_ms, close_timeout_ms;
+	u32 ping_sent;		/* tcp_jiffies32 of the last keep-alive ping */
+	u32 close_sent;		/* tcp_jiffies32 of our Close */
+	bool ping_waits;	/* nothing was received since ping_sent */
+	bool ping_timed;	/* no pong to it yet */
+	bool close_waits;	/* the closing handshake has a time limit */
+	bool retry;		/* the timer is to try sending again */
+	u32 ping_id;		/* its payload */
+	u64 ping_ns;		/* its time */
+	int error;		/* positive errno of the ended connection; 0: none. Sticky */
+	u32 rtt_us;
+	struct timer_list timer;
+	struct ws_reason *reason; /* of the peer's Close, or NULL */
+
+	/* for WEBSOCKET_INFO */
+	u64 rx_messages, rx_frames, rx_bytes;
+	u64 tx_messages, tx_frames, tx_bytes;
+	u32 rx_pings, rx_pongs, tx_pings, tx_pongs;
+	u32 skipped_messages;
+
+	struct rcu_head rcu;
+};
+
+/* main.c */
+extern struct kmem_cache *ws_cache;
+
+/**
+ * ws_get() - the context of a socket
+ * Context: the socket lock is held, or the caller is inside an operation of ours, which keeps the context alive.
+ */
+static inline struct ws *ws_get(const struct sock *sk)
+{
+	return (struct ws *)((uintptr_t)rcu_dereference_raw(sk->sk_user_data) & SK_USER_DATA_PTRMASK);
+}
+
+/* See WEBSOCKET LOCKING RULES. */
+static inline void ws_assert_locked(const struct sock *sk)
+{
+	lockdep_assert(lockdep_sock_is_held(sk));
+}
+
+static inline bool ws_client(const struct ws *ws)
+{
+	return ws->flags & WEBSOCKET_F_CLIENT;
+}
+
+/* A message, or a part of one, can be delivered now. */
+static inline bool ws_readable(const struct ws *ws)
+{
+	return READ_ONCE(ws->ready) > READ_ONCE(ws->head);
+}
+
+/* The peer's messages have ended: by its Close or by failure. What is before ready is still delivered. */
+static inline bool ws_rx_ended(const struct ws *ws)
+{
+	return READ_ONCE(ws->state) >= WEBSOCKET_STATE_CLOSE_RECEIVED;
+}
+
+/* proto.c */
+int ws_attach(struct sock *sk);
+void ws_start(struct sock *sk, struct ws *ws);
+
+/* sockopt.c */
+int ws_setsockopt(struct sock *sk, int level, int name, sockptr_t val, unsigned int len);
+int ws_getsockopt(struct sock *sk, int level, int name, char __user *val, int __user *len);
+
+/* source.c: where bytes come from */
+struct ws_spot {
+	const struct sk_buff *skb;	/* NULL: not located yet */
+};
+
+u64 ws_source_tail(const struct sock *sk, const struct ws *ws);
+bool ws_source_ok(struct sock *sk, struct ws *ws);
+unsigned int ws_source_peek(struct sock *sk, struct ws *ws, struct ws_spot *spot, u64 off, u8 *buf, unsigned int n);
+const u8 *ws_source_chunk(struct sock *sk, struct ws *ws, struct ws_spot *spot, u64 off, size_t *n);
+void ws_source_consume(struct sock *sk, struct ws *ws, u64 n);
+void ws_source_want(struct sock *sk, struct ws *ws, u64 until);
+bool ws_source_full(struct sock *sk, struct ws *ws);
+bool ws_source_ended(const struct sock *sk);
+
+/* rx.c: the scan cursor */
+void ws_rx_run(struct sock *sk, struct ws *ws);
+void ws_rx_drop(struct sock *sk, struct ws *ws);
+bool ws_rx_delivers(const struct ws *ws, u8 opcode);
+void ws_rx_enter(struct ws_read *rd, const struct ws_header *h);
+void ws_data_ready(struct sock *sk);
+
+/* recvmsg.c: the read cursor */
+int ws_recvmsg(struct sock *sk, struct msghdr *msg, size_t len, int flags);
+int ws_inq(struct sock *sk);
+
+/* tx.c */
+bool ws_tx_allowed(const struct sock *sk);
+bool ws_tx_blocked(const struct ws *ws);
+int ws_tx_send(struct sock *sk, struct ws *ws, struct bio_vec *bv, unsigned int nr, struct ws_more *more, size_t size,
+	       int flags);
+int ws_tx_flush(struct sock *sk, struct ws *ws);
+int ws_tx_control(struct sock *sk, struct ws *ws, u8 opcode, const void *data, unsigned int len, bool force);
+void ws_tx_run(struct sock *sk, struct ws *ws);
+void ws_tx_close(struct sock *sk, struct ws *ws);
+void ws_tx_free(struct ws *ws);
+void ws_tx_exit(void);
+void ws_write_space(struct sock *sk);
+
+/* sendmsg.c */
+int ws_sendmsg(struct sock *sk, struct msghdr *msg, size_t size);
+
+/* control.c */
+void ws_control_pong(struct sock *sk, struct ws *ws, const u8 *data, unsigned int len);
+void ws_control_received_pong(struct ws *ws, const u8 *data, unsigned int len);
+enum ws_failure ws_control_received_close(struct sock *sk, struct ws *ws, const u8 *data, unsigned int len);
+void ws_control_send_close(struct sock *sk, struct ws *ws, const u8 *data, unsigned int len);
+void ws_control_reply_close(struct sock *sk, struct ws *ws);
+void ws_control_shutdown(struct sock *sk, struct ws *ws, u16 code);
+void ws_control_close_timeout(struct sock *sk, struct ws *ws);
+void ws_control_retry(struct sock *sk, struct ws *ws);
+void ws_fail(struct sock *sk, struct ws *ws, enum ws_failure failure);
+void ws_mirror_error(struct sock *sk, struct ws *ws);
+void ws_state_change(struct sock *sk);
+
+/* keepalive.c */
+void ws_timer(struct timer_list *t);
+void ws_timer_run(struct sock *sk, struct ws *ws);
+void ws_timer_arm(struct sock *sk, struct ws *ws);
+void ws_timer_retry(struct sock *sk, struct ws *ws);
+
+/* diag.c */
+void ws_info_fill(const struct ws *ws, struct websocket_info *info);
+size_t ws_diag_size(const struct sock *sk);
+size_t ws_diag_size_admin(const struct sock *sk, bool net_admin);
+int ws_diag_fill(struct sock *sk, struct sk_buff *skb);
+int ws_diag_fill_admin(struct sock *sk, struct sk_buff *skb, bool net_admin);
+
+#endif
