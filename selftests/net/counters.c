@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * /proc/net/websocket_stat: one counter for each way in which a connection fails, one for each other event, per network
+ * namespace. Every failure counts once, in its own line and in no other.
+ */
+#include <sched.h>
+
+#include "shapes.h"
+
+FIXTURE(counters) { struct link link; };
+FIXTURE_VARIANT(counters) { struct shape shape; };
+SHAPE(counters, server, SEGMENT_FRAME, IPV4, false, false);
+SHAPE(counters, client, SEGMENT_BYTE, IPV6, true, true);
+
+FIXTURE_SETUP(counters)
+{
+	fresh_netns();
+	equal(0, counter(NULL));
+	link_start_default(LINK, &variant->shape);
+}
+
+FIXTURE_TEARDOWN(counters)
+{
+	link_close(LINK);
+}
+
+/* The sum of all failures. */
+static long long failures(void)
+{
+	FILE *f = fopen("/proc/net/websocket_stat", "r");
+	long long value, sum = 0;
+	char name[64];
+
+	check(f);
+	while (fscanf(f, "%63s %lld", name, &value) == 2)
+		if (!strncmp(name, "Fail", 4)) {
+			if (value)
+				printf("# %s %lld\n", name, value);
+			sum += value;
+		}
+	fclose(f);
+	return sum;
+}
+
+#define FAILURE(test, name, error, ...)						\
+	CASE(counters, test)							\
+	{									\
+		__VA_ARGS__;							\
+		peer_feed(LINK);						\
+		expect_error(LINK, error);					\
+		peer_fed(LINK);							\
+		expect_error(LINK, error);					\
+		equal(1, counter(name));					\
+		equal(1, failures());						\
+	}
+
+FAILURE(rsv, "FailRsv", EPROTO, put(OUT, .opcode = OP_TEXT, .rsv = 2))
+FAILURE(opcode, "FailOpcode", EPROTO, put(OUT, .opcode = 11))
+FAILURE(mask, variant->shape.client ? "FailMasked" : "FailUnmasked", EPROTO,
+	put(OUT, .opcode = OP_TEXT, .mask = variant->shape.client ? MASK_ON : MASK_OFF, .text = "x"))
+FAILURE(control_fragment, "FailControlFragment", EPROTO, put(OUT, .opcode = OP_PING, .more = true))
+FAILURE(control_length, "FailControlLength", EPROTO, put(OUT, .opcode = OP_PING, .announce = 126))
+FAILURE(length_form, "FailLengthForm", EPROTO, put(OUT, .opcode = OP_TEXT, .encoding = LENGTH_16, .text = "x"))
+FAILURE(length_top_bit, "FailLengthTopBit", EPROTO, put(OUT, .opcode = OP_BINARY, .announce = 1ULL << 63))
+FAILURE(continuation, "FailContinuation", EPROTO, put(OUT, .opcode = OP_CONTINUATION))
+FAILURE(interleaved, "FailInterleaved", EPROTO,
+	put(OUT, .opcode = OP_TEXT, .more = true);
+	put(OUT, .opcode = OP_TEXT))
+FAILURE(close_length, "FailCloseLength", EPROTO, put(OUT, .opcode = OP_CLOSE, .text = "x"))
+FAILURE(close_code, "FailCloseCode", EPROTO, put_close(OUT, 1005, ""))
+FAILURE(close_utf8, "FailCloseUtf8", EILSEQ, put_close(OUT, 1000, "\xff"))
+FAILURE(utf8, "FailUtf8", EILSEQ, put(OUT, .opcode = OP_TEXT, .text = "\xff"))
+FAILURE(too_big, "FailTooBig", EMSGSIZE, put(OUT, .opcode = OP_BINARY, .announce = 2 << 20))
+
+CASE(counters, of_the_rest)
+{
+	equal(1, counter("Attached"));
+	equal(1, counter("Opened"));
+	put(OUT, .opcode = OP_PING);
+	peer_write(LINK);
+	wire_expect(WIRE, OP_PONG, true, "", 0);
+	equal(1, counter("PongsSent"));
+	put_close(OUT, 1000, "");
+	peer_write(LINK);
+	expect_end(LINK, 1000);
+	equal(1, counter("ClosesReceived"));
+	equal(1, counter("ClosesSent"));
+	link_close_ws(LINK);
+	equal(1, counter("Ended"));
+	equal(0, failures());
+}
+
+/* Another namespace counts for itself. */
+CASE(counters, per_namespace)
+{
+	equal(1, counter("Opened"));
+	fresh_netns();
+	equal(0, counter(NULL));
+	put(OUT, .opcode = 3);
+	peer_write(LINK);
+	expect_error(LINK, EPROTO);
+	equal(0, counter(NULL));
+}
+
+TEST_HARNESS_MAIN
