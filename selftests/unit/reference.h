@@ -100,7 +100,7 @@ static inline bool ref_close_code(unsigned int code)
 	case 1012: case 1013: case 1014:		/* IANA: restart, try again later, bad gateway */
 		return true;
 	case 1004:					/* "Reserved" */
-	case 1005: case 1006: case 1015:		/* "MUST NOT be set as a status code in a Close control frame" */
+	case 1005: case 1006: case 1015:		/* "MUST NOT be set as a status code" */
 		return false;
 	}
 	/* 7.4.2: 0-999 are not used, 1000-2999 are for the protocol, 3000-4999 for libraries and applications */

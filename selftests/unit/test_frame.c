@@ -249,7 +249,9 @@ static void examples(void)
 /* Every start that the reference accepts x every boundary: encoded, compared bit by bit, decoded again. */
 static void encode_decode(void)
 {
-	static const u8 keys[][4] = { { 0x37, 0xfa, 0x21, 0x3d }, { 0, 0, 0, 0 }, { 255, 255, 255, 255 }, { 0, 0, 0, 1 } };
+	static const u8 keys[][4] = {
+		{ 0x37, 0xfa, 0x21, 0x3d }, { 0, 0, 0, 0 }, { 0xff, 0xff, 0xff, 0xff }, { 0, 0, 0, 1 },
+	};
 	unsigned int first, masked, k, b;
 
 	for (first = 0; first < 256; first++)
@@ -279,8 +281,8 @@ static void encode_decode(void)
 					CHECK(!masked || !memcmp(p + size - 4, keys[k], 4), "key %u", k);
 					CHECK(p[WS_HEADER_MAX] == 0xa5, "wrote behind its room");
 
-					CHECK(decode(&h, p, size, masked, open) == (int)size, "%02x, length %llu", first,
-					      (unsigned long long)len);
+					CHECK(decode(&h, p, size, masked, open) == (int)size, "%02x, length %llu",
+					      first, (unsigned long long)len);
 					CHECK(h.len == len && h.opcode == first % 16 && h.fin == first / 128 &&
 					      h.key == (masked ? key : 0) && h.size == size, "%02x, length %llu", first,
 					      (unsigned long long)len);

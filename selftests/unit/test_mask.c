@@ -72,8 +72,10 @@ static void copies(void)
 					memcpy(expected + to, src + from, n);
 					reference(expected + to, n, keys[k]);
 					ws_mask_copy(dst + to, src + from, n, key_of(keys[k]));
-					CHECK(!memcmp(dst, expected, to + n), "%u to %u, %zu bytes, key %u", from, to, n, k);
-					CHECK(!memcmp(src, before, from + n), "%u to %u, %zu bytes: source", from, to, n);
+					CHECK(!memcmp(dst, expected, to + n), "%u to %u, %zu bytes, key %u",
+					      from, to, n, k);
+					CHECK(!memcmp(src, before, from + n), "%u to %u, %zu bytes: source",
+					      from, to, n);
 				}
 				free(src);
 				free(dst);
@@ -126,7 +128,8 @@ static void chunks(void)
 					ws_mask_copy(p + a, before + a, b - a, key);
 					key = ws_mask_advance(key, b - a);
 					ws_mask_copy(p + b, before + b, n - b, key);
-					CHECK(!memcmp(p, expected, n), "%zu bytes cut at %zu and %zu, key %u", n, a, b, k);
+					CHECK(!memcmp(p, expected, n), "%zu bytes cut at %zu and %zu, key %u",
+					      n, a, b, k);
 				}
 		}
 }
@@ -166,8 +169,8 @@ static void advances(void)
 				u32 key = ws_mask_advance(key_of(keys[k]), n);
 
 				for (i = 0; i < 4; i++) {
-					CHECK(((const u8 *)&key)[i] == keys[k][(n % 4 + i) % 4], "%llu bytes on, byte %u",
-					      (unsigned long long)n, i);
+					CHECK(((const u8 *)&key)[i] == keys[k][(n % 4 + i) % 4],
+					      "%llu bytes on, byte %u", (unsigned long long)n, i);
 					CHECK(ws_mask_byte(key, i) == ((const u8 *)&key)[i], "byte %u", i);
 				}
 			}

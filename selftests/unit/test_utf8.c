@@ -50,7 +50,8 @@ static void exhaust(u8 *p, unsigned int have, unsigned int n, const struct ref_u
 		}
 		verdict = reference_verdict(&u);
 		count[verdict]++;
-		CHECK(check(p, n) == verdict, "%u bytes %02x %02x %02x %02x: not %u", n, p[0], p[1], p[2], p[3], verdict);
+		CHECK(check(p, n) == verdict, "%u bytes %02x %02x %02x %02x: not %u",
+		      n, p[0], p[1], p[2], p[3], verdict);
 	}
 }
 
@@ -134,9 +135,11 @@ static void syntax_table(void)
 				u8 right = p[at];
 
 				p[at] = rows[r].range[at][0] - 1;
-				CHECK(check(p, at) == PARTIAL && check(p, at + 1) == BAD, "row %u, %02x at %u", r, p[at], at);
+				CHECK(check(p, at) == PARTIAL && check(p, at + 1) == BAD, "row %u, %02x at %u",
+				      r, p[at], at);
 				p[at] = rows[r].range[at][1] + 1;
-				CHECK(check(p, at) == PARTIAL && check(p, at + 1) == BAD, "row %u, %02x at %u", r, p[at], at);
+				CHECK(check(p, at) == PARTIAL && check(p, at + 1) == BAD, "row %u, %02x at %u",
+				      r, p[at], at);
 				p[at] = right;
 			}
 		}
@@ -227,7 +230,8 @@ static void splits(void)
 					state = ws_utf8_check(state, p + from, i - from);
 					from = i;
 				}
-			CHECK(verdict_of(state) == verdict, "%02x %02x %02x %02x %02x cut %x", p[0], p[1], p[2], p[3], p[4], cuts);
+			CHECK(verdict_of(state) == verdict, "%02x %02x %02x %02x %02x cut %x",
+			      p[0], p[1], p[2], p[3], p[4], cuts);
 		}
 		for (i = 0; i < 5 && ++index[i] == sizeof(kinds); i++)
 			index[i] = 0;
