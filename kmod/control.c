@@ -82,6 +82,8 @@ static int pong_now(struct sock *sk, struct ws *ws, const u8 *data, unsigned int
 
 /**
  * ws_control_pong() - answer a ping (RFC 6455 5.5.2, 5.5.3)
+ * @sk: the socket
+ * @ws: its context
  * @data: the ping's payload
  * @len: at most WS_CONTROL_MAX
  */
@@ -150,6 +152,9 @@ static void send_close_code(struct sock *sk, struct ws *ws, u16 code)
 
 /**
  * ws_control_send_close() - the application sends Close
+ * @sk: the socket
+ * @ws: its context
+ * @len: bytes
  * @data: payload that ws_close_check() has passed
  *
  * If memory is so short that it cannot be sent now, the code alone is sent later.
@@ -164,6 +169,8 @@ void ws_control_send_close(struct sock *sk, struct ws *ws, const u8 *data, unsig
 
 /**
  * ws_control_shutdown() - the application ends sending: Close, if none was sent
+ * @sk: the socket
+ * @ws: its context
  * @code: of the Close
  */
 void ws_control_shutdown(struct sock *sk, struct ws *ws, u16 code)
@@ -177,6 +184,9 @@ void ws_control_shutdown(struct sock *sk, struct ws *ws, u16 code)
 
 /**
  * ws_control_received_close() - look at the peer's Close (RFC 6455 5.5.1)
+ * @sk: the socket
+ * @ws: its context
+ * @len: bytes
  * @data: its payload, a copy
  *
  * Return: WS_FAIL_NONE: ws_control_reply_close() is to be called; or what is wrong with it.
@@ -205,6 +215,8 @@ enum ws_failure ws_control_received_close(struct sock *sk, struct ws *ws, const 
 
 /**
  * ws_control_reply_close() - the peer's Close was received: answer it (RFC 6455 5.5.1), or it is the answer
+ * @sk: the socket
+ * @ws: its context
  */
 void ws_control_reply_close(struct sock *sk, struct ws *ws)
 {
@@ -221,6 +233,9 @@ void ws_control_reply_close(struct sock *sk, struct ws *ws)
 
 /**
  * ws_control_received_pong() - the peer's pong: the answer to the last keep-alive ping?
+ * @ws: its context
+ * @data: payload
+ * @len: bytes
  */
 void ws_control_received_pong(struct ws *ws, const u8 *data, unsigned int len)
 {
@@ -232,6 +247,8 @@ void ws_control_received_pong(struct ws *ws, const u8 *data, unsigned int len)
 
 /**
  * ws_control_retry() - there may be room or memory now: the pong or the Close that waits
+ * @sk: the socket
+ * @ws: its context
  */
 void ws_control_retry(struct sock *sk, struct ws *ws)
 {
@@ -266,6 +283,9 @@ static void set_error(struct sock *sk, struct ws *ws, enum ws_failure failure, i
 
 /**
  * ws_fail() - fail the connection (RFC 6455 7.1.7)
+ * @sk: the socket
+ * @ws: its context
+ * @failure: why
  *
  * Once: later failures change nothing. Sends Close with the failure's code, if it has one and none was sent, and FIN; ends
  * reading behind the last complete message. sk_err is left alone, since it would stop the Close; a timeout, for which there
@@ -302,6 +322,8 @@ void ws_fail(struct sock *sk, struct ws *ws, enum ws_failure failure)
 
 /**
  * ws_control_close_timeout() - the peer did not close in time
+ * @sk: the socket
+ * @ws: its context
  *
  * Without its Close the connection fails; with it, only its FIN is missing, and the client goes ahead (RFC 6455 7.1.1).
  */
@@ -315,6 +337,8 @@ void ws_control_close_timeout(struct sock *sk, struct ws *ws)
 
 /**
  * ws_mirror_error() - keep TCP's final error
+ * @sk: the socket
+ * @ws: its context
  *
  * sk_err is one word that many take away (SO_ERROR, recvmmsg); what ended the connection has to be the same for every call.
  * Errors that do not end it (IP_RECVERR) stay TCP's.
@@ -327,6 +351,7 @@ void ws_mirror_error(struct sock *sk, struct ws *ws)
 
 /**
  * ws_state_change() - sk->sk_state_change: FIN, reset, or TCP gave up
+ * @sk: the socket
  * Context: any in which the socket lock is held
  */
 void ws_state_change(struct sock *sk)

@@ -7,6 +7,8 @@
 
 /**
  * ws_info_fill() - what is known about a WebSocket
+ * @ws: its context
+ * @info: filled in
  * Context: the socket lock, or RCU alone: then single values may be a moment apart
  */
 void ws_info_fill(const struct ws *ws, struct websocket_info *info)
@@ -40,6 +42,7 @@ void ws_info_fill(const struct ws *ws, struct websocket_info *info)
 
 /**
  * ws_diag_size() - tcp_ulp_ops->get_info_size
+ * @sk: the socket
  */
 size_t ws_diag_size(const struct sock *sk)
 {
@@ -48,6 +51,8 @@ size_t ws_diag_size(const struct sock *sk)
 
 /**
  * ws_diag_fill() - tcp_ulp_ops->get_info
+ * @sk: the socket
+ * @skb: the netlink message
  * Context: process, without the socket lock; close() may run at the same time
  */
 int ws_diag_fill(struct sock *sk, struct sk_buff *skb)

@@ -29,6 +29,8 @@ static unsigned long left(u32 since, unsigned long delay)
 
 /**
  * ws_timer_arm() - set the timer for what is due next, if anything is
+ * @sk: the socket
+ * @ws: its context
  */
 void ws_timer_arm(struct sock *sk, struct ws *ws)
 {
@@ -49,6 +51,8 @@ void ws_timer_arm(struct sock *sk, struct ws *ws)
 
 /**
  * ws_timer_retry() - run again at the next tick: memory was short, or more is queued than one pass may do
+ * @sk: the socket
+ * @ws: its context
  */
 void ws_timer_retry(struct sock *sk, struct ws *ws)
 {
@@ -96,6 +100,8 @@ static void keep_alive(struct sock *sk, struct ws *ws)
 
 /**
  * ws_timer_run() - do what is due
+ * @sk: the socket
+ * @ws: its context
  */
 void ws_timer_run(struct sock *sk, struct ws *ws)
 {
@@ -115,6 +121,7 @@ void ws_timer_run(struct sock *sk, struct ws *ws)
 
 /**
  * ws_timer() - the timer's function
+ * @t: the timer
  * Context: softirq. ws_close() may have run meanwhile: then sk_user_data no longer leads here. RCU keeps the memory.
  */
 void ws_timer(struct timer_list *t)

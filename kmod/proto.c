@@ -301,6 +301,7 @@ static struct ws_base *get_base(struct sock *sk)
 
 /**
  * ws_attach() - tcp_ulp_ops->init: setsockopt(TCP_ULP, "websocket")
+ * @sk: the socket
  * Context: owner
  * Return: 0, -ENOTCONN, -EBUSY, -EOPNOTSUPP or -ENOMEM.
  */
@@ -337,6 +338,8 @@ int ws_attach(struct sock *sk)
 
 /**
  * ws_start() - the protocol begins, with the configuration in @ws
+ * @sk: the socket
+ * @ws: its context
  * Context: owner; the socket is ESTABLISHED or CLOSE_WAIT
  */
 void ws_start(struct sock *sk, struct ws *ws)

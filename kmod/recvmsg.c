@@ -490,6 +490,10 @@ static int wait_readable(struct sock *sk, struct ws *ws, long *timeo)
 
 /**
  * ws_recvmsg() - proto->recvmsg
+ * @sk: the socket
+ * @msg: what the caller gave
+ * @len: bytes
+ * @flags: MSG_*
  * Context: process
  * Return: bytes, or a negative errno as uapi/linux/websocket.h has it.
  */
@@ -541,6 +545,7 @@ int ws_recvmsg(struct sock *sk, struct msghdr *msg, size_t len, int flags)
 
 /**
  * ws_inq() - SIOCINQ: payload bytes of the first frame that can be read now
+ * @sk: the socket
  * Context: process
  * Return: 0 if no message is there, or an empty one.
  */

@@ -38,6 +38,8 @@ struct pass {
 
 /**
  * ws_rx_delivers() - does the reader get control frames of this opcode?
+ * @ws: its context
+ * @opcode: WS_OP_*
  */
 bool ws_rx_delivers(const struct ws *ws, u8 opcode)
 {
@@ -47,6 +49,8 @@ bool ws_rx_delivers(const struct ws *ws, u8 opcode)
 
 /**
  * ws_rx_enter() - the reader passes the header of a data frame
+ * @rd: the read cursor
+ * @h: the header
  */
 void ws_rx_enter(struct ws_read *rd, const struct ws_header *h)
 {
@@ -288,6 +292,8 @@ static void set_expectation(struct sock *sk, struct ws *ws, struct pass *pass)
 
 /**
  * ws_rx_drop() - after Close or failure: nothing more is looked at (RFC 6455 5.5.1, 7.1.7)
+ * @sk: the socket
+ * @ws: its context
  *
  * Bytes behind the last message are consumed, so that they neither fill the window nor turn close() into a reset.
  */
@@ -301,6 +307,8 @@ void ws_rx_drop(struct sock *sk, struct ws *ws)
 
 /**
  * ws_rx_run() - look at what has arrived and do what follows from it
+ * @sk: the socket
+ * @ws: its context
  *
  * Called whenever bytes came in or were consumed.
  */
@@ -349,6 +357,7 @@ void ws_rx_run(struct sock *sk, struct ws *ws)
 
 /**
  * ws_data_ready() - sk->sk_data_ready: TCP has queued bytes, or a FIN
+ * @sk: the socket
  * Context: softirq, or the owner of the socket in the backlog
  */
 void ws_data_ready(struct sock *sk)

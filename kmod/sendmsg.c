@@ -477,6 +477,9 @@ static ssize_t send_any(struct sock *sk, struct ws *ws, struct msghdr *msg, size
 
 /**
  * ws_sendmsg() - proto->sendmsg
+ * @sk: the socket
+ * @msg: what the caller gave
+ * @size: bytes
  * Context: process
  * Return: bytes of payload, or a negative errno as uapi/linux/websocket.h has it.
  */

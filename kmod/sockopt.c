@@ -91,6 +91,11 @@ static int setsockopt_websocket(struct sock *sk, struct ws *ws, int name, sockpt
 
 /**
  * ws_setsockopt() - proto->setsockopt, from TCP_ULP on
+ * @sk: the socket
+ * @level: SOL_*
+ * @name: the option
+ * @val: its value
+ * @len: bytes
  */
 int ws_setsockopt(struct sock *sk, int level, int name, sockptr_t val, unsigned int len)
 {
@@ -152,6 +157,11 @@ static int get_reason(struct ws *ws, char __user *val, int __user *len)
 
 /**
  * ws_getsockopt() - proto->getsockopt, from TCP_ULP on
+ * @sk: the socket
+ * @level: SOL_*
+ * @name: the option
+ * @val: its value
+ * @len: bytes
  */
 int ws_getsockopt(struct sock *sk, int level, int name, char __user *val, int __user *len)
 {

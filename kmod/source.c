@@ -38,6 +38,8 @@ static u32 seq_of(const struct ws *ws, u64 off)
 
 /**
  * ws_source_tail() - where the bytes that have arrived end
+ * @sk: the socket
+ * @ws: its context
  * Return: the offset behind the last byte. Not derived from rcv_nxt, which counts the FIN.
  */
 u64 ws_source_tail(const struct sock *sk, const struct ws *ws)
@@ -50,6 +52,8 @@ u64 ws_source_tail(const struct sock *sk, const struct ws *ws)
 
 /**
  * ws_source_ok() - has nobody else consumed from the stream?
+ * @sk: the socket
+ * @ws: its context
  *
  * A thread that was inside TCP's own recvmsg() when the protocol started takes raw bytes, and urgent data that is not
  * inline moves copied_seq from softirq. Then the framing is lost for good.
@@ -125,6 +129,8 @@ again:
 
 /**
  * ws_source_chunk() - look at received bytes in place
+ * @sk: the socket
+ * @ws: its context
  * @spot: remembers where the last look was; offsets asked for through one spot only rise
  * @off: stream offset, from ws->head to below the tail
  * @n: set to the number of bytes that stand there in one piece, at least 1
@@ -150,6 +156,9 @@ const u8 *ws_source_chunk(struct sock *sk, struct ws *ws, struct ws_spot *spot, 
 
 /**
  * ws_source_peek() - copy received bytes without consuming them
+ * @sk: the socket
+ * @ws: its context
+ * @n: bytes
  * @spot: see ws_source_chunk()
  * @off: stream offset; may be the tail
  * @buf: gets at most @n bytes
@@ -177,6 +186,8 @@ unsigned int ws_source_peek(struct sock *sk, struct ws *ws, struct ws_spot *spot
 
 /**
  * ws_source_consume() - give bytes back to TCP
+ * @sk: the socket
+ * @ws: its context
  * @n: how many, from ws->head on; they have arrived
  *
  * May send an ACK. Ends every pointer into the queue.
@@ -210,21 +221,25 @@ static int buffer_limit(const struct sock *sk)
  * TCP grows the receive buffer only when somebody reads. While a message is incomplete nobody does, so it grows here: twofold,
  * when half of it is in use. A peer makes us promise memory for twice what it has sent, not for what it announced.
  */
-static void grow(struct sock *sk, struct ws *ws)
+static bool grow(struct sock *sk, struct ws *ws)
 {
 	u64 queued = ws_source_tail(sk, ws) - ws->head;
 	int limit = buffer_limit(sk);
 	int size = sk->sk_rcvbuf;
 
-	if (size >= limit || queued < tcp_win_from_space(sk, size) / 2)
-		return;
+	if (size >= limit ||
+	    (queued < tcp_win_from_space(sk, size) / 2 && atomic_read(&sk->sk_rmem_alloc) < size / 2))
+		return false;
 	size = min(limit, size * 2);
 	WRITE_ONCE(sk->sk_rcvbuf, size);
 	WRITE_ONCE(tcp_sk(sk)->window_clamp, tcp_win_from_space(sk, size));
+	return true;
 }
 
 /**
  * ws_source_want() - nothing can be done before more has arrived
+ * @sk: the socket
+ * @ws: its context
  * @until: the offset up to which bytes are needed; 0: call at the next byte
  *
  * Sets sk_rcvlowat, so that TCP does not call for every segment in between. It counts from copied_seq: called again after
@@ -244,19 +259,24 @@ void ws_source_want(struct sock *sk, struct ws *ws, u64 until)
 
 /**
  * ws_source_full() - can TCP hold no more of an incomplete message?
+ * @sk: the socket
+ * @ws: its context
  *
- * The buffer was grown as far as it may, and the window is used up or memory is short: what is there has to be read.
+ * The window is used up although the buffer was grown as far as it may, or memory is short: what is there has to be read.
+ * Below that limit TCP opens the window again by itself: with the next ACK.
  */
 bool ws_source_full(struct sock *sk, struct ws *ws)
 {
 	if (likely(!tcp_epollin_ready(sk, INT_MAX)))
 		return false;
-	grow(sk, ws);
-	return sk->sk_rcvbuf >= buffer_limit(sk) || tcp_epollin_ready(sk, INT_MAX);
+	if (tcp_under_memory_pressure(sk))
+		return true;
+	return !grow(sk, ws) && sk->sk_rcvbuf >= buffer_limit(sk);
 }
 
 /**
  * ws_source_ended() - will no more bytes come?
+ * @sk: the socket
  */
 bool ws_source_ended(const struct sock *sk)
 {

@@ -27,6 +27,7 @@ static DEFINE_PER_CPU(struct control_page, control_pages);
 
 /**
  * ws_tx_allowed() - may the module itself send on this socket?
+ * @sk: the socket
  *
  * With sk_err set a send would take the error away from the application; after SEND_SHUTDOWN and on an orphan it cannot.
  */
@@ -38,6 +39,7 @@ bool ws_tx_allowed(const struct sock *sk)
 
 /**
  * ws_tx_blocked() - would a send have to wait for bytes or for a sender before it?
+ * @ws: its context
  */
 bool ws_tx_blocked(const struct ws *ws)
 {
@@ -83,6 +85,7 @@ static bool next_rest(struct ws *ws)
 
 /**
  * ws_tx_free() - forget what was not sent
+ * @ws: its context
  */
 void ws_tx_free(struct ws *ws)
 {
@@ -113,6 +116,9 @@ static void retry_later(struct sock *sk, struct ws *ws)
 
 /**
  * ws_tx_send() - hand a frame, or several, to TCP
+ * @sk: the socket
+ * @ws: its context
+ * @nr: entries
  * @bv: the pages, @nr of them, with a reference each that passes to this function
  * @more: the object in which @bv[1] and on stand, from kmalloc(); NULL if @nr is 1
  * @size: their bytes
@@ -142,6 +148,8 @@ int ws_tx_send(struct sock *sk, struct ws *ws, struct bio_vec *bv, unsigned int 
 
 /**
  * ws_tx_flush() - send what TCP has not taken
+ * @sk: the socket
+ * @ws: its context
  * Return: 0: nothing is left. -EAGAIN: it has to wait; SOCK_NOSPACE is set. -EPIPE: it cannot be sent any more.
  */
 int ws_tx_flush(struct sock *sk, struct ws *ws)
@@ -280,6 +288,8 @@ static int send_control(struct sock *sk, struct ws *ws, u8 opcode, const void *d
 
 /**
  * ws_tx_control() - send a control frame
+ * @sk: the socket
+ * @ws: its context
  * @opcode: WS_OP_CLOSE, WS_OP_PING or WS_OP_PONG
  * @data: payload, masked here in the client role
  * @len: at most WS_CONTROL_MAX
@@ -309,6 +319,8 @@ int ws_tx_control(struct sock *sk, struct ws *ws, u8 opcode, const void *data, u
 
 /**
  * ws_tx_close() - send the rest also into a full send buffer, for nobody will call later
+ * @sk: the socket
+ * @ws: its context
  */
 void ws_tx_close(struct sock *sk, struct ws *ws)
 {
@@ -324,6 +336,8 @@ void ws_tx_close(struct sock *sk, struct ws *ws)
 
 /**
  * ws_tx_run() - there may be room: send what waits, and tell senders
+ * @sk: the socket
+ * @ws: its context
  */
 void ws_tx_run(struct sock *sk, struct ws *ws)
 {
@@ -347,6 +361,7 @@ void ws_tx_run(struct sock *sk, struct ws *ws)
 
 /**
  * ws_write_space() - sk->sk_write_space: the send buffer has room
+ * @sk: the socket
  * Context: softirq, or the owner of the socket, also from inside TCP's send functions
  */
 void ws_write_space(struct sock *sk)
