@@ -23,29 +23,32 @@ apt_in() {
 	shift 2
 	"$tool" -qq -o Dir::State="$root" -o Dir::Cache="$root" -o Dir::State::status=/var/lib/dpkg/status \
 		-o Dir::Etc::sourcelist="$root/sources.list" -o Dir::Etc::sourceparts=/dev/null \
-		-o APT::Sandbox::User=root "$@"
+		-o APT::Sandbox::User=root "$@" </dev/null
 }
 
 # update_suite SUITE: a fresh package list of it
-update_suite() {
-	local uri root=$cache/apt/$1
+update_suite() (
+	lock apt
+	root=$cache/apt/$1
 	uri=$(apt-get indextargets --format '$(REPO_URI)' 'Release: bookworm' 'Component: main' | head -n 1)
 	[ -n "$uri" ] || die "apt has no source for bookworm"
 	mkdir -p "$root/lists/partial" "$root/archives/partial"
 	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $1 main" >"$root/sources.list"
 	apt_in "$1" apt-get update
-}
+)
 
 # unpack_from SUITE DIR PACKAGE...: their files below DIR, nothing installed
-unpack_from() {
-	local suite=$1 dir=$2 deb
+unpack_from() (
+	lock apt
+	suite=$1 dir=$2
 	shift 2
 	rm -rf "$cache/download"
 	mkdir -p "$cache/download" "$dir"
-	(cd "$cache/download" && apt_in "$suite" apt-get download "$@")
-	for deb in "$cache"/download/*.deb; do dpkg -x "$deb" "$dir"; done
+	cd "$cache/download"
+	apt_in "$suite" apt-get download "$@"
+	for deb in *.deb; do dpkg -x "$deb" "$dir"; done
 	rm -rf "$cache/download"
-}
+)
 
 # The path of Debian's linux-source-6.1 tarball, fetched when it is not there.
 linux_tarball() (
@@ -53,10 +56,13 @@ linux_tarball() (
 	if [ ! -e "$cache/linux-source/version" ]; then
 		say "fetching the kernel's source"
 		rm -rf "$cache/linux-source"
-		update_suite bookworm
-		unpack_from bookworm "$cache/linux-source" linux-source-6.1
-		apt_in bookworm apt-cache show linux-source-6.1 | sed -n 's/^Version: //p' | head -n 1 \
-			>"$cache/linux-source/version"
+		mkdir "$cache/linux-source"
+		cd "$cache/linux-source"
+		local get="apt-get -qq -o APT::Sandbox::User=root download linux-source-6.1"
+		$get || { apt-get -qq update; $get; } >&2
+		dpkg -x *.deb .
+		dpkg-deb -f *.deb Version >version
+		rm *.deb
 	fi
 	echo "$cache/linux-source/usr/src/linux-source-6.1.tar.xz"
 )

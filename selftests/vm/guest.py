@@ -96,7 +96,7 @@ AGENT = r'''
 cd /run/vm; b=./busybox
 if [ -s script ]; then exec 3<script; else exec 3</dev/ttyS1; fi
 timeout=/usr/bin/timeout; [ -x $timeout ] || timeout="$b timeout"
-printf '@@vm up %s\n' "$($b cut -d' ' -f1 /proc/uptime)" >/dev/ttyS1
+printf '\n@@vm up %s\n' "$($b cut -d' ' -f1 /proc/uptime)" >/dev/ttyS1
 while read -r n seconds code <&3; do
 	[ "$n" != end ] || break
 	echo "$code" | $b base64 -d >command
@@ -243,7 +243,7 @@ class Guest:
         self._timer.daemon = True
         self._timer.start()
         self._buffer = b''
-        self.uptime = float(self._read_until(re.compile(rb'@@vm up (\S+)\n'), self._deadline)[1].group(1))
+        self.uptime = float(self._read_until(re.compile(rb'\n@@vm up (\S+)\n'), self._deadline)[1].group(1))
 
     def _expire(self):
         """The guest's time is over: let its CPUs say where they are, then end it."""
@@ -360,11 +360,13 @@ class Guest:
         return f'{number} {seconds} {base64.b64encode(text.encode()).decode()}\n'
 
     def _read_until(self, pattern, deadline, stream=None):
-        """Everything up to a match of pattern on the line, and the match."""
+        """Everything up to a match of pattern on the line, and the match.  All patterns begin with "\\n@"."""
         shown = 0
-        while not (m := pattern.search(self._buffer, max(0, shown - 64))):
-            # what cannot belong to the pattern any more goes out
-            keep = max(shown, len(self._buffer) - 64)
+        while not (m := pattern.search(self._buffer, shown)):
+            # what may be the beginning of the pattern stays
+            keep = self._buffer.rfind(b'\n@', shown)
+            if keep < 0:
+                keep = len(self._buffer) - self._buffer.endswith(b'\n')
             if stream:
                 stream.write(self._buffer[shown:keep])
                 stream.flush()
