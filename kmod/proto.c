@@ -27,11 +27,23 @@ static int ws_disconnect(struct sock *sk, int flags)
 	return -EOPNOTSUPP;
 }
 
+static int refuse_connect(const void *addr, int len)
+{
+	const sa_family_t *family = addr;
+
+	return len >= sizeof(*family) && *family == AF_UNSPEC ? -EOPNOTSUPP : -EISCONN;
+}
+
+/* up to 6.18 or so */
 static int ws_connect(struct socket *sock, struct sockaddr *addr, int len, int flags)
 {
-	if (len >= sizeof(addr->sa_family) && addr->sa_family == AF_UNSPEC)
-		return -EOPNOTSUPP;
-	return -EISCONN;
+	return refuse_connect(addr, len);
+}
+
+/* after that */
+static int ws_connect_unsized(struct socket *sock, struct sockaddr_unsized *addr, int len, int flags)
+{
+	return refuse_connect(addr, len);
 }
 
 static int ws_listen(struct socket *sock, int backlog)
@@ -250,7 +262,7 @@ static void build_ops(struct ws_base *base)
 	struct proto_ops *attached = &base->attached_ops, *open = &base->open_ops;
 
 	*attached = *base->ops;
-	attached->connect = ws_connect;
+	attached->connect = WS_FIT(attached->connect, ws_connect, ws_connect_unsized);
 	attached->listen = ws_listen;
 
 	*open = *attached;
@@ -263,6 +275,7 @@ static void build_ops(struct ws_base *base)
 	open->sendmsg_locked = NULL;
 	open->peek_len = ws_peek_len;
 	open->set_rcvlowat = ws_set_rcvlowat;
+	open->set_peek_off = NULL;
 	ws_compat_proto_ops(open);
 }
 

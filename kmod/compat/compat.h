@@ -15,6 +15,9 @@
 #define WS_FIT(slot, a, b) \
 	__builtin_choose_expr(__builtin_types_compatible_p(typeof(slot), typeof(&(a))), (a), (b))
 
+/* appeared between 6.12 and 7.3, in proto_ops.connect */
+struct sockaddr_unsized;
+
 /* 6.12: skbs of device memory, which the CPU cannot read */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
 #define ws_frags_readable(skb) skb_frags_readable(skb)
