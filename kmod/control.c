@@ -111,13 +111,16 @@ static void send_fin(struct sock *sk, struct ws *ws)
 	ws->base->state_change(sk);
 }
 
-/* What follows when our Close is out. */
+/* What follows when our Close is out; again when the rest before it has gone. */
 static void finish(struct sock *sk, struct ws *ws)
 {
 	if (ws->state == WEBSOCKET_STATE_CLOSE_RECEIVED)
 		set_state(sk, ws, WEBSOCKET_STATE_CLOSED);
 	/* RFC 6455 7.1.1: the server closes first, the client waits for it; 7.1.7: after a failure both close */
-	if (ws->state == WEBSOCKET_STATE_FAILED || (ws->state == WEBSOCKET_STATE_CLOSED && !ws_client(ws)))
+	if (ws->state != WEBSOCKET_STATE_FAILED && (ws->state != WEBSOCKET_STATE_CLOSED || ws_client(ws)))
+		return;
+	ws->fin_due = ws->rest.page;
+	if (!ws->fin_due)
 		send_fin(sk, ws);
 }
 
@@ -225,10 +228,12 @@ void ws_control_reply_close(struct sock *sk, struct ws *ws)
 		set_state(sk, ws, WEBSOCKET_STATE_CLOSE_RECEIVED);
 		if (!ws->close_due)
 			finish(sk, ws);
-		return;
+	} else {
+		set_state(sk, ws, WEBSOCKET_STATE_CLOSE_RECEIVED);
+		send_close_code(sk, ws, ws->peer_code);
 	}
-	set_state(sk, ws, WEBSOCKET_STATE_CLOSE_RECEIVED);
-	send_close_code(sk, ws, ws->peer_code);
+	/* senders that sleep */
+	ws->base->state_change(sk);
 }
 
 /**
@@ -257,6 +262,8 @@ void ws_control_retry(struct sock *sk, struct ws *ws)
 		send_close_code(sk, ws, ws->sent_code);
 		return;
 	}
+	if (ws->fin_due)
+		finish(sk, ws);
 	if (!ws->pong)
 		return;
 	if (ws->state == WEBSOCKET_STATE_OPEN) {
@@ -312,12 +319,11 @@ void ws_fail(struct sock *sk, struct ws *ws, enum ws_failure failure)
 		WRITE_ONCE(sk->sk_shutdown, SHUTDOWN_MASK);
 		WRITE_ONCE(sk->sk_err, ETIMEDOUT);
 		sk_error_report(sk);
-		ws->base->state_change(sk);
 	}
 	ws_rx_drop(sk, ws);
 	ws->base->data_ready(sk);
 	/* senders that sleep */
-	ws->base->write_space(sk);
+	ws->base->state_change(sk);
 }
 
 /**

@@ -270,10 +270,13 @@ static void leave_message(struct sock *sk, struct ws *ws, bool mine)
 	ws->base->write_space(sk);
 }
 
-/* @n bytes of one message; @more: it stays open. Returns bytes sent, or an errno if none were. */
-static ssize_t send_message(struct sock *sk, struct ws *ws, struct iov_iter *iter, size_t n, u8 opcode, bool more,
+/*
+ * @n bytes of one message; @given: its opcode, or 0; @more: it stays open. Returns bytes sent, or an errno if none were.
+ */
+static ssize_t send_message(struct sock *sk, struct ws *ws, struct iov_iter *iter, size_t n, u8 given, bool more,
 			    long *timeo)
 {
+	u8 opcode = given ?: ws->flags & WEBSOCKET_F_TEXT ? WS_OP_TEXT : WS_OP_BINARY;
 	bool mine = false;
 	size_t done = 0;
 	ssize_t rc;
@@ -284,6 +287,11 @@ static ssize_t send_message(struct sock *sk, struct ws *ws, struct iov_iter *ite
 		rc = wait_room(sk, ws, left, mine, timeo);
 		if (rc < 0)
 			break;
+		/* an open message goes on (RFC 6455 5.4) */
+		if (!mine && ws->tx_opcode && given && given != ws->tx_opcode) {
+			rc = -EINVAL;
+			break;
+		}
 		len = min_t(size_t, left, rc);
 		rc = send_frame(sk, ws, iter, opcode, !more && len == left, len, more ? MSG_MORE : 0);
 		if (rc < 0)
@@ -467,11 +475,6 @@ static ssize_t send_any(struct sock *sk, struct ws *ws, struct msghdr *msg, size
 		return send_control(sk, ws, msg, size, opcode, timeo);
 	if (send->batch)
 		return send_batch(sk, ws, &msg->msg_iter, send->batch, send->nr, timeo);
-	/* a message is open: it goes on (RFC 6455 5.4) */
-	if (!ws->tx_busy && ws->tx_opcode && opcode && opcode != ws->tx_opcode)
-		return -EINVAL;
-	if (!opcode)
-		opcode = ws->flags & WEBSOCKET_F_TEXT ? WS_OP_TEXT : WS_OP_BINARY;
 	return send_message(sk, ws, &msg->msg_iter, size, opcode, msg->msg_flags & WS_MSG_MORE, timeo);
 }
 

@@ -160,7 +160,7 @@ const u8 *ws_source_chunk(struct sock *sk, struct ws *ws, struct ws_spot *spot, 
  * @ws: its context
  * @n: bytes
  * @spot: see ws_source_chunk()
- * @off: stream offset; may be the tail
+ * @off: stream offset; may be the tail. The spot stays there.
  * @buf: gets at most @n bytes
  *
  * Return: how many bytes there were, up to @n.
@@ -169,14 +169,18 @@ unsigned int ws_source_peek(struct sock *sk, struct ws *ws, struct ws_spot *spot
 {
 	u64 tail = ws_source_tail(sk, ws);
 	unsigned int done = 0;
+	struct ws_spot ahead;
 
 	n = min_t(u64, n, tail > off ? tail - off : 0);
 	while (done < n) {
 		size_t len;
-		const u8 *p = ws_source_chunk(sk, ws, spot, off + done, &len);
+		const u8 *p = ws_source_chunk(sk, ws, done ? &ahead : spot, off + done, &len);
 
 		if (unlikely(!p))
 			break;
+		/* the caller goes on somewhere between @off and @off + @n */
+		if (!done)
+			ahead = *spot;
 		len = min_t(size_t, len, n - done);
 		memcpy(buf + done, p, len);
 		done += len;
@@ -249,10 +253,8 @@ void ws_source_want(struct sock *sk, struct ws *ws, u64 until)
 {
 	u64 n = 1;
 
-	if (until > ws->head) {
-		grow(sk, ws);
+	if (until > ws->head)
 		n = clamp_t(u64, until - ws->head, 1, tcp_win_from_space(sk, sk->sk_rcvbuf) / 2);
-	}
 	if (sk->sk_rcvlowat != n)
 		WRITE_ONCE(sk->sk_rcvlowat, n);
 }
@@ -267,11 +269,13 @@ void ws_source_want(struct sock *sk, struct ws *ws, u64 until)
  */
 bool ws_source_full(struct sock *sk, struct ws *ws)
 {
+	bool grown = grow(sk, ws);
+
 	if (likely(!tcp_epollin_ready(sk, INT_MAX)))
 		return false;
 	if (tcp_under_memory_pressure(sk))
 		return true;
-	return !grow(sk, ws) && sk->sk_rcvbuf >= buffer_limit(sk);
+	return !grown && sk->sk_rcvbuf >= buffer_limit(sk);
 }
 
 /**

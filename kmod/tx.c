@@ -58,7 +58,7 @@ static void keep_rest(struct ws *ws, const struct bio_vec *bv, struct ws_more *m
 	ws->rest.off = bv[i].bv_offset + done;
 	ws->rest.len = bv[i].bv_len - done;
 	if (more)
-		more->next = i;
+		more->next = i + 1;
 	ws->rest.more = more;
 	WRITE_ONCE(ws->rest.page, bv[i].bv_page);
 }

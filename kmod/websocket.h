@@ -129,6 +129,7 @@ struct ws {
 	u8 tx_opcode;		/* of the message that the next send continues; 0: none */
 	u8 pongs_unacked;	/* pongs sent that may be unacknowledged */
 	bool close_due;		/* Close could not be sent for want of memory: the timer tries again */
+	bool fin_due;		/* FIN waits for ws->rest to go */
 	u16 sent_code;		/* in our Close; 0: none was due */
 	u16 peer_code;		/* in the peer's */
 	u32 tx_seq;		/* what write_seq has to be */
