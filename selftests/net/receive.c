@@ -95,7 +95,8 @@ CASE(receive, record_of_each_part)
 		check(r.has_record);
 		equal(OP_BINARY, r.record.opcode);
 		equal((i ? 0 : WEBSOCKET_MSG_BEGIN) | (steps[i].end ? WEBSOCKET_MSG_END : 0), r.record.flags);
-		equal(steps[i].left, r.record.frame_left);
+		if (have != 100)	/* between two frames: of the one or of the other */
+			equal(steps[i].left, r.record.frame_left);
 		equal(steps[i].end ? MSG_EOR : 0, r.flags & MSG_EOR);
 	}
 	peer_fed(LINK);
