@@ -17,7 +17,8 @@ void ws_info_fill(const struct ws *ws, struct websocket_info *info)
 	u64 ready = READ_ONCE(ws->ready), head = READ_ONCE(ws->head);
 
 	*info = (struct websocket_info){
-		.state = READ_ONCE(ws->state),
+		/* after a reset the state goes on meaning what may still be examined */
+		.state = READ_ONCE(ws->error) ? WEBSOCKET_STATE_FAILED : READ_ONCE(ws->state),
 		.sent_close_code = READ_ONCE(ws->sent_code),
 		.received_close_code = READ_ONCE(ws->peer_code),
 		.close_reason_len = reason ? reason->len : 0,

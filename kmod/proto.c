@@ -221,6 +221,9 @@ static void end(struct sock *sk, struct ws *ws)
 	}
 	if (ws_source_ok(sk, ws))
 		ws_source_consume(sk, ws, ws_source_tail(sk, ws) - ws->head);
+	/* an abort, which the peer sees as a reset */
+	if (sock_flag(sk, SOCK_LINGER) && !sk->sk_lingertime)
+		return;
 	ws_tx_close(sk, ws);
 	ws_control_shutdown(sk, ws, dying ? WS_CLOSE_GOING_AWAY : WS_CLOSE_NORMAL);
 }

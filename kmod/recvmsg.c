@@ -524,6 +524,11 @@ int ws_recvmsg(struct sock *sk, struct msghdr *msg, size_t len, int flags)
 				break;
 			continue;
 		}
+		if (unlikely(ws->scan_again)) {
+			/* there may be messages before the end or the error */
+			ws_rx_run(sk, ws);
+			continue;
+		}
 		if (t.copied && (timeo == 0 || signal_pending(current) || worth_waking(sk, ws))) {
 			/* MSG_WAITALL, and the rest will not come in time */
 			put_records(msg, &t);

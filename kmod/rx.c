@@ -349,7 +349,8 @@ void ws_rx_run(struct sock *sk, struct ws *ws)
 		ws_fail(sk, ws, pass.failure);
 	else if (pass.close)
 		ws_rx_drop(sk, ws);
-	else if (pass.again)
+	ws->scan_again = pass.again && !ws_rx_ended(ws);
+	if (ws->scan_again)
 		ws_timer_retry(sk, ws);
 	if (wake)
 		ws->base->data_ready(sk);

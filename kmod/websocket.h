@@ -121,6 +121,7 @@ struct ws {
 	u8 deferred;		/* WS_DEFER_* */
 	u8 scan_opcode;		/* of the unfinished message at scan; 0: none */
 	bool scan_whole;	/* the frame that ends at scan is its last */
+	bool scan_again;	/* more has arrived than one pass may examine */
 	bool streaming;		/* its parts are delivered as they come, because TCP cannot hold it */
 	bool in_tcp;		/* inside TCP's send functions: they call sk_write_space */
 

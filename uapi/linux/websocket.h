@@ -20,7 +20,7 @@
  * Between the two calls the socket is plain TCP (but cannot be disconnected, listen or enter TCP_REPAIR). The first
  * WEBSOCKET_CONFIG starts the protocol atomically: what is already queued is taken as frames, so the HTTP head must
  * have been read up to exactly its last byte, and frames that came with it are not lost. Later WEBSOCKET_CONFIG calls
- * may change limits, timers and the other flags, not the role.
+ * may change limits, timers and flags, but neither the role nor WEBSOCKET_F_NO_UTF8.
  *
  *	TCP_ULP		ENOENT		the module is not loaded, and the caller may not load it (CAP_NET_ADMIN)
  *			EEXIST		the socket has an upper layer protocol
@@ -28,12 +28,14 @@
  *			EOPNOTSUPP	not a plain TCP socket (MPTCP, BPF sockmap, TCP_REPAIR, replaced operations)
  *			EBUSY		the socket belongs to another kernel user (KCM, a sockmap)
  *			ENOMEM
- *	WEBSOCKET_CONFIG EINVAL		shorter than 4 bytes, an unknown flag, a time above WEBSOCKET_MAX_MS, a change of role
+ *	WEBSOCKET_CONFIG EINVAL		shorter than 4 bytes, an unknown flag, a time above WEBSOCKET_MAX_MS, a change of
+ *					role or of WEBSOCKET_F_NO_UTF8
  *			E2BIG		longer than this kernel knows, and not zero there
  *			ENOTCONN	the connection ended before the start
  *			EFAULT
  *
- * On a socket without this protocol every option of level SOL_WEBSOCKET is ENOPROTOOPT.
+ * On a socket without this protocol the options of level SOL_WEBSOCKET fail with ENOPROTOOPT; for getsockopt() on IPv4, TCP says
+ * EOPNOTSUPP. A listening or unconnected socket cannot have it, nor can an MPTCP socket (ENOPROTOOPT from TCP_ULP).
  *
  * RECEIVING
  *
@@ -97,7 +99,8 @@
  * ENDING
  *
  * shutdown(SHUT_WR) sends Close 1000, then FIN; messages of the peer can still be read. close() sends Close (1000, or 1001
- * if the process is dying; a hint only) when no message is left unread, and resets the connection otherwise, as TCP does.
+ * if the process is dying; a hint only) when no message is left unread, and resets the connection otherwise, as TCP does; with
+ * SO_LINGER and a time of 0 it resets the connection and sends nothing.
  * When the peer closes, the kernel answers its Close at once, with its code, and (server role) ends the TCP connection.
  *
  * POLL
@@ -154,8 +157,8 @@
  *	the header that announces it arrives. Default (0): 1 MiB.
  * @pong_timeout_ms: after such a ping, end the connection (ETIMEDOUT) when nothing at all was received for so long. Default
  *	(0): 10,000.
- * @close_timeout_ms: after our Close, how long to wait for the peer's and for its FIN, while the socket is open. Then the
- *	connection ends with ETIMEDOUT. Default (0): 5,000.
+ * @close_timeout_ms: after our Close, how long to wait for the peer's, while the socket is open; then the connection ends with
+ *	ETIMEDOUT. A client that has both waits as long for the server's FIN before it sends its own. Default (0): 5,000.
  *
  * The structure may grow at its end. A shorter one means defaults for the rest; a longer one must be zero past what the
  * kernel knows. getsockopt() returns the values in force, defaults filled in.
