@@ -325,6 +325,7 @@ void ws_rx_run(struct sock *sk, struct ws *ws)
 	pass.at_head = ws->scan == ws->head;
 
 	if (ws_rx_ended(ws)) {
+		ws->scan_again = false;
 		ws_rx_drop(sk, ws);
 		return;
 	}

@@ -221,7 +221,7 @@ static ssize_t wait_room(struct sock *sk, struct ws *ws, size_t want, bool mine,
 		if (err)
 			return err;
 		if (mine || !ws->tx_busy) {
-			room = ws_tx_flush(sk, ws);
+			room = ws_tx_joins(sk, ws, want) ? 0 : ws_tx_flush(sk, ws);
 			if (!room)
 				room = send_room(sk, want);
 			if (room > 0 || room == -EPIPE)
@@ -271,11 +271,12 @@ static void leave_message(struct sock *sk, struct ws *ws, bool mine)
 }
 
 /*
- * @n bytes of one message; @given: its opcode, or 0; @more: it stays open. Returns bytes sent, or an errno if none were.
+ * @n bytes of one message; @given: its opcode, or 0; @flags: of the call. Returns bytes sent, or an errno if none were.
  */
-static ssize_t send_message(struct sock *sk, struct ws *ws, struct iov_iter *iter, size_t n, u8 given, bool more,
+static ssize_t send_message(struct sock *sk, struct ws *ws, struct iov_iter *iter, size_t n, u8 given, int flags,
 			    long *timeo)
 {
+	bool more = flags & WS_MSG_MORE;
 	u8 opcode = given ?: ws->flags & WEBSOCKET_F_TEXT ? WS_OP_TEXT : WS_OP_BINARY;
 	bool mine = false;
 	size_t done = 0;
@@ -293,7 +294,8 @@ static ssize_t send_message(struct sock *sk, struct ws *ws, struct iov_iter *ite
 			break;
 		}
 		len = min_t(size_t, left, rc);
-		rc = send_frame(sk, ws, iter, opcode, !more && len == left, len, more ? MSG_MORE : 0);
+		rc = send_frame(sk, ws, iter, opcode, !more && len == left, len,
+				more ? MSG_MORE : flags & MSG_BATCH);
 		if (rc < 0)
 			break;
 		done += rc;
@@ -354,7 +356,7 @@ static ssize_t send_batch(struct sock *sk, struct ws *ws, struct iov_iter *iter,
 		if (!rc) {
 			if (done && !*timeo)
 				break;
-			rc = send_message(sk, ws, iter, b->len, b->opcode, false, timeo);
+			rc = send_message(sk, ws, iter, b->len, b->opcode, 0, timeo);
 			if (rc < 0)
 				break;
 			done += rc;
@@ -475,7 +477,7 @@ static ssize_t send_any(struct sock *sk, struct ws *ws, struct msghdr *msg, size
 		return send_control(sk, ws, msg, size, opcode, timeo);
 	if (send->batch)
 		return send_batch(sk, ws, &msg->msg_iter, send->batch, send->nr, timeo);
-	return send_message(sk, ws, &msg->msg_iter, size, opcode, msg->msg_flags & WS_MSG_MORE, timeo);
+	return send_message(sk, ws, &msg->msg_iter, size, opcode, msg->msg_flags, timeo);
 }
 
 /**

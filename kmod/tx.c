@@ -9,6 +9,9 @@
  * send, or from the timer when TCP refused for want of memory (then no ACK may ever call us). So there is no frame that is
  * announced and not delivered, a writer killed at any point owes nothing, and a control frame fits behind every frame.
  *
+ * sendmmsg() marks all messages but its last with MSG_BATCH. They are held back as ws->rest, each joined to the one before as long
+ * as they lie side by side in memory, so that TCP is called once for all. If the last one never comes, the timer sends them.
+ *
  * Control frames sent from softirq lie in pages of their own, one for each CPU, filled one frame after the other: not in the page
  * fragment of the interrupted task, and not in one of the socket's, which would stay with the socket.
  */
@@ -43,7 +46,22 @@ bool ws_tx_allowed(const struct sock *sk)
  */
 bool ws_tx_blocked(const struct ws *ws)
 {
-	return READ_ONCE(ws->rest.page) || READ_ONCE(ws->tx_busy);
+	return (READ_ONCE(ws->rest.page) && !READ_ONCE(ws->held)) || READ_ONCE(ws->tx_busy);
+}
+
+/**
+ * ws_tx_joins() - will a frame be gathered right behind what is held back?
+ * @sk: the socket
+ * @ws: its context
+ * @n: payload of the frame
+ * Context: owner
+ */
+bool ws_tx_joins(struct sock *sk, const struct ws *ws, size_t n)
+{
+	const struct page_frag *pfrag = sk_page_frag(sk);
+
+	return ws->held && !ws->rest.more && ws->rest.page == pfrag->page &&
+	       ws->rest.off + ws->rest.len == pfrag->offset && pfrag->offset + WS_HEADER_MAX + n <= pfrag->size;
 }
 
 /* Keeps what TCP left of @bv: its bytes from @done on. Takes over @more, in which @bv[1] and on stand. */
@@ -115,38 +133,6 @@ static void retry_later(struct sock *sk, struct ws *ws)
 }
 
 /**
- * ws_tx_send() - hand a frame, or several, to TCP
- * @sk: the socket
- * @ws: its context
- * @nr: entries
- * @bv: the pages, @nr of them, with a reference each that passes to this function
- * @more: the object in which @bv[1] and on stand, from kmalloc(); NULL if @nr is 1
- * @size: their bytes
- * @flags: MSG_MORE or 0
- *
- * Call with nothing pending (ws_tx_flush() returned 0) and ws_tx_allowed(). What TCP does not take becomes the rest.
- * Return: 0, or a negative errno if the connection cannot send any more.
- */
-int ws_tx_send(struct sock *sk, struct ws *ws, struct bio_vec *bv, unsigned int nr, struct ws_more *more, size_t size,
-	       int flags)
-{
-	ssize_t n;
-	unsigned int i;
-
-	ws_assert_locked(sk);
-	n = push(sk, ws, bv, nr, size, flags);
-	if (n == size || (n < 0 && n != -EAGAIN)) {
-		for (i = 0; i < nr; i++)
-			put_page(bv[i].bv_page);
-		kfree(more);
-		return min_t(ssize_t, n, 0);
-	}
-	keep_rest(ws, bv, more, max_t(ssize_t, n, 0));
-	retry_later(sk, ws);
-	return 0;
-}
-
-/**
  * ws_tx_flush() - send what TCP has not taken
  * @sk: the socket
  * @ws: its context
@@ -155,6 +141,7 @@ int ws_tx_send(struct sock *sk, struct ws *ws, struct bio_vec *bv, unsigned int 
 int ws_tx_flush(struct sock *sk, struct ws *ws)
 {
 	ws_assert_locked(sk);
+	WRITE_ONCE(ws->held, false);
 	while (unlikely(ws->rest.page)) {
 		struct bio_vec bv = {
 			.bv_page = ws->rest.page,
@@ -179,6 +166,58 @@ int ws_tx_flush(struct sock *sk, struct ws *ws)
 		retry_later(sk, ws);
 		return -EAGAIN;
 	}
+	return 0;
+}
+
+/* What was held back, with the frame that just joined it: taken or not, it counts as sent. */
+static int send_held(struct sock *sk, struct ws *ws)
+{
+	int err = ws_tx_flush(sk, ws);
+
+	return err == -EAGAIN ? 0 : err;
+}
+
+/**
+ * ws_tx_send() - hand a frame, or several, to TCP
+ * @sk: the socket
+ * @ws: its context
+ * @nr: entries
+ * @bv: the pages, @nr of them, with a reference each that passes to this function
+ * @more: the object in which @bv[1] and on stand, from kmalloc(); NULL if @nr is 1
+ * @size: their bytes
+ * @flags: MSG_MORE, MSG_BATCH or 0
+ *
+ * Call with nothing pending (ws_tx_flush() returned 0), or if ws_tx_joins(), and with ws_tx_allowed(). What TCP does not take
+ * becomes the rest.
+ * Return: 0, or a negative errno if the connection cannot send any more.
+ */
+int ws_tx_send(struct sock *sk, struct ws *ws, struct bio_vec *bv, unsigned int nr, struct ws_more *more, size_t size,
+	       int flags)
+{
+	ssize_t n;
+	unsigned int i;
+
+	ws_assert_locked(sk);
+	if (ws->held) {
+		ws->rest.len += size;
+		put_page(bv->bv_page);
+		return flags & MSG_BATCH ? 0 : send_held(sk, ws);
+	}
+	if (flags & MSG_BATCH) {
+		keep_rest(ws, bv, more, 0);
+		WRITE_ONCE(ws->held, true);
+		ws_timer_retry(sk, ws);
+		return 0;
+	}
+	n = push(sk, ws, bv, nr, size, flags);
+	if (n == size || (n < 0 && n != -EAGAIN)) {
+		for (i = 0; i < nr; i++)
+			put_page(bv[i].bv_page);
+		kfree(more);
+		return min_t(ssize_t, n, 0);
+	}
+	keep_rest(ws, bv, more, max_t(ssize_t, n, 0));
+	retry_later(sk, ws);
 	return 0;
 }
 

@@ -133,6 +133,7 @@ struct ws {
 	bool fin_due;		/* FIN waits for ws->rest to go */
 	u16 sent_code;		/* in our Close; 0: none was due */
 	u16 peer_code;		/* in the peer's */
+	bool held;		/* ws->rest was not offered to TCP yet: more is about to come (MSG_BATCH) */
 	u32 tx_seq;		/* what write_seq has to be */
 	u32 pong_seq;		/* write_seq behind the last pong */
 	struct ws_rest rest;
@@ -241,6 +242,7 @@ int ws_inq(struct sock *sk);
 /* tx.c */
 bool ws_tx_allowed(const struct sock *sk);
 bool ws_tx_blocked(const struct ws *ws);
+bool ws_tx_joins(struct sock *sk, const struct ws *ws, size_t n);
 int ws_tx_send(struct sock *sk, struct ws *ws, struct bio_vec *bv, unsigned int nr, struct ws_more *more, size_t size,
 	       int flags);
 int ws_tx_flush(struct sock *sk, struct ws *ws);
