@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What a measured part cost. */
+#include <stdio.h>
+#include <time.h>
+#include <x86intrin.h>
+
+#include "bench.h"
+
+/* A no-op that userspace/bench/profile.c looks for, as the beginning and the end of what it counts. */
+#define MARK(n)	asm volatile(".byte 0x0f, 0x1f, 0x80, 'W', 'S', 'B', " #n : : : "memory")
+
+u64 now(void)
+{
+	return __rdtsc();
+}
+
+static u64 run_time(clockid_t clock)
+{
+	struct timespec t;
+
+	if (clock_gettime(clock, &t))
+		return 0;
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
+static u64 server_time(void)
+{
+	clockid_t clock;
+
+	return server && !clock_getcpuclockid(server, &clock) ? run_time(clock) : 0;
+}
+
+void meter_start(struct meter *m)
+{
+	m->wakeups = server_wakeups();
+	m->other = server_time();
+	m->self = run_time(CLOCK_PROCESS_CPUTIME_ID);
+	MARK(1);
+	m->ns = now();
+}
+
+void meter_stop(struct meter *m)
+{
+	m->ns = now() - m->ns;
+	MARK(2);
+	m->self = run_time(CLOCK_PROCESS_CPUTIME_ID) - m->self;
+	m->other = server_time() - m->other;
+	m->wakeups = server_wakeups() - m->wakeups;
+}
+
+/**
+ * result() - print one line
+ * @name: of the case
+ * @size: the parameter that varies
+ * @n: how often the thing was done
+ * @m: what it cost together
+ */
+void result(const char *name, size_t size, u64 n, const struct meter *m)
+{
+	double rest = m->ns ? 1 - (double)(m->self + m->other) / m->ns : 0;
+
+	printf("{\"case\": \"%s\", \"server\": \"%s\", \"size\": %zu, \"conns\": %u, \"n\": %llu, \"each\": %.2f, "
+	       "\"client\": %.2f, \"process\": %.2f, \"wakeups\": %.4f, \"rest\": %.4f}\n",
+	       name, opt.name, size, opt.conns, (unsigned long long)n, (double)m->ns / n, (double)m->self / n,
+	       (double)m->other / n, (double)m->wakeups / n, rest);
+	fflush(stdout);
+}
