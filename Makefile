@@ -20,7 +20,6 @@ TOP := $(CURDIR)
 all: module lib tools
 
 module: build/host/websocket.ko
-	@ln -sf $< websocket.ko
 
 # kbuild leaves its objects beside the sources: every kernel gets a tree of links to them.
 build/%/websocket.ko: FORCE
@@ -34,8 +33,8 @@ lib tools:
 	@$(MAKE) --no-print-directory -C userspace O=$(TOP)/build/user $@
 
 load: module
-	@for m in $$(/sbin/modinfo -F depends websocket.ko | tr , ' '); do /sbin/modprobe $$m; done
-	/sbin/insmod websocket.ko
+	@for m in $$(/sbin/modinfo -F depends build/host/websocket.ko | tr , ' '); do /sbin/modprobe $$m; done
+	/sbin/insmod build/host/websocket.ko
 
 unload:
 	/sbin/rmmod websocket
@@ -58,11 +57,10 @@ install: module
 	@eval "$$(selftests/vm/kernel host)" && \
 	$(MAKE) --no-print-directory -C "$$headers" M=$(TOP)/build/host \
 		INSTALL_MOD_PATH=$(DESTDIR) INSTALL_MOD_DIR=updates modules_install
-	install -D -m 644 uapi/linux/websocket.h $(DESTDIR)$(PREFIX)/include/linux/websocket.h
 	@$(MAKE) --no-print-directory -C userspace O=$(TOP)/build/user PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) install
 
 clean:
-	rm -rf build websocket.ko
+	rm -rf build
 
 FORCE:
 .PHONY: all module lib tools load unload check check-all demo packages install clean FORCE
