@@ -270,6 +270,12 @@ static void leave_message(struct sock *sk, struct ws *ws, bool mine)
 	ws->base->write_space(sk);
 }
 
+/* An open message goes on (RFC 6455 5.4): with its own opcode or none. */
+static bool continues(const struct ws *ws, u8 given)
+{
+	return !ws->tx_opcode || !given || given == ws->tx_opcode;
+}
+
 /*
  * @n bytes of one message; @given: its opcode, or 0; @flags: of the call. Returns bytes sent, or an errno if none were.
  */
@@ -288,11 +294,10 @@ static ssize_t send_message(struct sock *sk, struct ws *ws, struct iov_iter *ite
 		rc = wait_room(sk, ws, left, mine, timeo);
 		if (rc < 0)
 			break;
-		/* an open message goes on (RFC 6455 5.4) */
-		if (!mine && ws->tx_opcode && given && given != ws->tx_opcode) {
-			rc = -EINVAL;
+		/* meanwhile another sender may have left a message open */
+		rc = !mine && !continues(ws, given) ? -EINVAL : rc;
+		if (rc < 0)
 			break;
-		}
 		len = min_t(size_t, left, rc);
 		rc = send_frame(sk, ws, iter, opcode, !more && len == left, len,
 				more ? MSG_MORE : flags & MSG_BATCH);
@@ -477,6 +482,8 @@ static ssize_t send_any(struct sock *sk, struct ws *ws, struct msghdr *msg, size
 		return send_control(sk, ws, msg, size, opcode, timeo);
 	if (send->batch)
 		return send_batch(sk, ws, &msg->msg_iter, send->batch, send->nr, timeo);
+	if (!ws->tx_busy && !continues(ws, opcode))
+		return -EINVAL;
 	return send_message(sk, ws, &msg->msg_iter, size, opcode, msg->msg_flags, timeo);
 }
 
