@@ -17,9 +17,15 @@ lock() {
 	flock -n 9 || { say "waiting for another process that makes $1"; flock 9; }
 }
 
-# apt in SUITE COMMAND...: apt-get or apt-cache with the sources of one suite
+# apt_in SUITE COMMAND...: apt-get or apt-cache with the sources of one suite, or the
+# system's own (SUITE system)
 apt_in() {
-	local suite=$1 tool=$2 root=$cache/apt/$1
+	local tool=$2 root=$cache/apt/$1
+	if [ "$1" = system ]; then
+		shift 2
+		"$tool" -qq -o APT::Sandbox::User=root "$@" </dev/null
+		return
+	fi
 	shift 2
 	"$tool" -qq -o Dir::State="$root" -o Dir::Cache="$root" -o Dir::State::status=/var/lib/dpkg/status \
 		-o Dir::Etc::sourcelist="$root/sources.list" -o Dir::Etc::sourceparts=/dev/null \
@@ -37,7 +43,8 @@ update_suite() (
 	apt_in "$1" apt-get update
 )
 
-# unpack_from SUITE DIR PACKAGE...: their files below DIR, nothing installed
+# unpack_from SUITE DIR PACKAGE...: their files below DIR, nothing installed; what they
+# were is in DIR/unpacked
 unpack_from() (
 	lock apt
 	suite=$1 dir=$2
@@ -45,8 +52,10 @@ unpack_from() (
 	rm -rf "$cache/download"
 	mkdir -p "$cache/download" "$dir"
 	cd "$cache/download"
-	apt_in "$suite" apt-get download "$@"
+	apt_in "$suite" apt-get download "$@" ||
+		{ [ "$suite" = system ] && apt_in system apt-get update && apt_in system apt-get download "$@"; } >&2
 	for deb in *.deb; do dpkg -x "$deb" "$dir"; done
+	ls >"$dir/unpacked"
 	rm -rf "$cache/download"
 )
 
@@ -56,13 +65,8 @@ linux_tarball() (
 	if [ ! -e "$cache/linux-source/version" ]; then
 		say "fetching the kernel's source"
 		rm -rf "$cache/linux-source"
-		mkdir "$cache/linux-source"
-		cd "$cache/linux-source"
-		local get="apt-get -qq -o APT::Sandbox::User=root download linux-source-6.1"
-		$get || { apt-get -qq update; $get; } >&2
-		dpkg -x *.deb .
-		dpkg-deb -f *.deb Version >version
-		rm *.deb
+		unpack_from system "$cache/linux-source" linux-source-6.1
+		sed 's/.*_\(.*\)_.*/\1/' "$cache/linux-source/unpacked" >"$cache/linux-source/version"
 	fi
 	echo "$cache/linux-source/usr/src/linux-source-6.1.tar.xz"
 )
