@@ -204,7 +204,7 @@ class Guest:
         self._tmp = self._line = self._qmp = self._timer = None
         self._sequence, self._lock = 0, threading.Lock()
         self._timed_out = False
-        self._log_seen = 0
+        self._log_seen, self._kept_log = 0, ''
 
     # Start and end
 
