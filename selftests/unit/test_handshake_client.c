@@ -10,13 +10,13 @@
 
 static const size_t steps[] = { 0, 1, 7 };
 
-/* The peer's part: reads the request, and answers with a text in which "$" stands for the right Sec-WebSocket-Accept. */
+/* The peer's part: reads the request, and answers; "$" in the answer stands for the right Sec-WebSocket-Accept. */
 static void run_client(struct trial *t, const char *url, char *request, size_t size)
 {
 	struct pair p = pair_open();
 	struct kws_handshake *hs;
 	char bytes[8192], accept[ACCEPT_LEN + 1], key[KEY_LEN + 1] = "";
-	const char *found;
+	const char *found, *agreed;
 	size_t written = 0;
 
 	t->opt.flags |= KWS_F_NO_START;
@@ -47,7 +47,8 @@ static void run_client(struct trial *t, const char *url, char *request, size_t s
 	t->status = kws_handshake_status(hs);
 	t->error = kws_handshake_error(hs);
 	snprintf(t->message, sizeof(t->message), "%s", kws_handshake_message(hs));
-	snprintf(t->answer, sizeof(t->answer), "%s", kws_handshake_subprotocol(hs) ? kws_handshake_subprotocol(hs) : "");
+	agreed = kws_handshake_subprotocol(hs);
+	snprintf(t->answer, sizeof(t->answer), "%s", agreed ? agreed : "");
 	if (written < t->len)
 		CHECK(send(p.peer, bytes + written, t->len - written, 0) > 0, "writing the rest");
 	shutdown(p.peer, SHUT_WR);
@@ -81,7 +82,8 @@ static void accepted(void)
 		  "sec-websocket-accept: $ \r\n" END, "" },
 		{ "a subprotocol", GOOD "Sec-WebSocket-Protocol: chat\r\n" END, "chat" },
 		{ "no extension", GOOD "Sec-WebSocket-Extensions: ,\r\n" END, "" },
-		{ "interim answers first", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" GOOD END, "" },
+		{ "interim answers first", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
+		  GOOD END, "" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -94,7 +96,8 @@ static void accepted(void)
 			memcpy(bytes + len, FRAMES, sizeof(FRAMES));
 			t = try(bytes, len + sizeof(FRAMES), steps[s], "soap, chat");
 			CHECK(t.result == KWS_DONE && t.status == 101 && !t.error && !strcmp(t.answer, cases[i].agreed),
-			      "%s, step %zu: %d, status %d, %s", cases[i].name, steps[s], t.result, t.status, t.message);
+			      "%s, step %zu: %d, status %d, %s", cases[i].name, steps[s], t.result, t.status,
+			      t.message);
 			CHECK(t.left_len == sizeof(FRAMES) && !memcmp(t.left, FRAMES, sizeof(FRAMES)),
 			      "%s: %zu bytes left", cases[i].name, t.left_len);
 		}
@@ -121,7 +124,8 @@ static void not_believed(void)
 		{ -EPROTO, -EPROTO, "a subprotocol not offered", GOOD "Sec-WebSocket-Protocol: wamp\r\n" END },
 		{ -EPROTO, -EPROTO, "a subprotocol in another case", GOOD "Sec-WebSocket-Protocol: Chat\r\n" END },
 		{ -EPROTO, -EPROTO, "two subprotocols", GOOD "Sec-WebSocket-Protocol: soap, chat\r\n" END },
-		{ -EPROTO, -EPROTO, "two subprotocol lines", GOOD "Sec-WebSocket-Protocol: soap\r\nSec-WebSocket-Protocol: chat\r\n" END },
+		{ -EPROTO, -EPROTO, "two subprotocol lines",
+		  GOOD "Sec-WebSocket-Protocol: soap\r\nSec-WebSocket-Protocol: chat\r\n" END },
 		{ -EPROTO, -EPROTO, "an empty subprotocol", GOOD "Sec-WebSocket-Protocol:\r\n" END },
 		{ KWS_REFUSED, -ECONNREFUSED, "404", "HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nno\n" },
 		{ KWS_REFUSED, -ECONNREFUSED, "302", "HTTP/1.1 302 Found\r\nLocation: ws://elsewhere/\r\n\r\n" },
@@ -180,7 +184,8 @@ static void request_text(void)
 		run_client(&t, cases[i].url, request, sizeof(request));
 		CHECK(!strncmp(request, cases[i].start, strlen(cases[i].start)), "%s: %s", cases[i].url, request);
 		rest = strstr(request, "Upgrade:");
-		CHECK(rest && !strncmp(rest, "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: ", 60), "%s", request);
+		CHECK(rest && !strncmp(rest, "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: ", 60),
+		      "%s", request);
 		rest = strstr(request, "==\r\n");
 		CHECK(rest && !strcmp(rest, "==\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: soap, chat\r\n"
 				      "Origin: http://o\r\nCookie: a=b\r\nX-Y:z\r\n\r\n"), "%s", request);
@@ -192,9 +197,10 @@ static void request_text(void)
 static void bad_urls(void)
 {
 	static const char *const bad[] = {
-		"", "ws:", "ws://", "ws:///x", "http://x/", "//x", "ws://:80/", "ws://x:0/", "ws://x:65536/", "ws://x:/",
-		"ws://x:8a/", "ws://x:-1/", "ws://x:000080/", "ws://u@x/", "ws://u:p@x/", "ws://x/#f", "ws://x/a b", "ws://x\r\nY: z/",
-		"ws://x/\r\nY: z", "ws://x/\xc3\xbc", "ws://[::1/", "ws://[]/", "ws://[::1]8/", "ws://::1/", "ws://x/\x7f",
+		"", "ws:", "ws://", "ws:///x", "http://x/", "//x", "ws://:80/", "ws://x:0/", "ws://x:65536/",
+		"ws://x:/", "ws://x:8a/", "ws://x:-1/", "ws://x:000080/", "ws://u@x/", "ws://u:p@x/", "ws://x/#f",
+		"ws://x/a b", "ws://x\r\nY: z/", "ws://x/\r\nY: z", "ws://x/\xc3\xbc", "ws://[::1/", "ws://[]/",
+		"ws://[::1]8/", "ws://::1/", "ws://x/\x7f",
 	};
 	struct url url;
 
@@ -206,7 +212,8 @@ static void bad_urls(void)
 	}
 	CHECK(kws_connect("wss://example.com/", NULL) == -EPROTONOSUPPORT, "wss");
 	CHECK(!url_parse(&url, "ws://[fe80::1]:8080/p?q"), "IPv6");
-	CHECK(!strcmp(url.host, "fe80::1") && !strcmp(url.port, "8080") && !strcmp(url.resource, "/p?q"), "%s", url.host);
+	CHECK(!strcmp(url.host, "fe80::1") && !strcmp(url.port, "8080") && !strcmp(url.resource, "/p?q"), "%s",
+	      url.host);
 	url_free(&url);
 }
 
@@ -244,7 +251,9 @@ static void *serve(void *listener)
 
 static void both_sides(void)
 {
-	struct { int family; const char *host; } cases[] = { { AF_INET, "127.0.0.1" }, { AF_INET6, "[::1]" }, { AF_INET, "localhost" } };
+	static const struct { int family; const char *host; } cases[] = {
+		{ AF_INET, "127.0.0.1" }, { AF_INET6, "[::1]" }, { AF_INET, "localhost" },
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct kws_options opt = { .flags = KWS_F_NO_START, .subprotocols = "soap, chat" };
@@ -254,7 +263,8 @@ static void both_sides(void)
 		char url[100];
 		int fd, l = listener(&addr, &len, cases[i].family);
 
-		snprintf(url, sizeof(url), "ws://%s:%d/", cases[i].host, ntohs(((struct sockaddr_in *)&addr)->sin_port));
+		snprintf(url, sizeof(url), "ws://%s:%d/", cases[i].host,
+			 ntohs(((struct sockaddr_in *)&addr)->sin_port));
 		pthread_create(&thread, NULL, serve, &l);
 		fd = kws_connect(url, &opt);
 		CHECK(fd >= 0, "%s: %d", url, fd);

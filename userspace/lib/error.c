@@ -10,11 +10,12 @@ static const struct {
 	int err;
 	const char *text;
 } table[] = {
-	{ ENOENT, "the kernel knows no \"websocket\" protocol: load the module (\"modprobe websocket\" or \"insmod websocket.ko\", as root)" },
+	{ ENOENT, "the kernel knows no \"websocket\" protocol: load the module "
+		  "(\"modprobe websocket\" or \"insmod websocket.ko\", as root)" },
 	{ ENOPROTOOPT, "not a WebSocket socket: attach the protocol first (kws_attach())" },
 	{ EEXIST, "the socket already has an upper layer protocol" },
 	{ ENOTCONN, "the connection is not open any more" },
-	{ EOPNOTSUPP, "not possible on this socket: it is no plain TCP socket, or the call is not one that it supports" },
+	{ EOPNOTSUPP, "not possible on this socket: it is no plain TCP socket, or does not support this call" },
 	{ EBUSY, "the socket belongs to another user in the kernel (KCM, a sockmap)" },
 	{ EBADMSG, "the client's request was no acceptable WebSocket upgrade, and was refused" },
 	{ ECONNREFUSED, "nobody listens there, or the server refused the upgrade" },

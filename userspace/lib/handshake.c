@@ -223,7 +223,7 @@ static int run_start(struct kws_handshake *hs)
 	return 0;
 }
 
-/* close() with bytes unread would reset the connection, and the answer could be lost: read until the client has closed. */
+/* close() with bytes unread would reset the connection, and the answer be lost: read until the client has closed. */
 static int run_linger(struct kws_handshake *hs)
 {
 	char scrap[2048];

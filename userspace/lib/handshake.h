@@ -10,9 +10,9 @@
  *		  |       |         `-> LINGER -> OVER
  *		  `-------`-> (the answer is a refusal)
  *
- * The kernel's protocol is attached before the 101 (server) or the request (client) goes out, so that a missing module is
- * found while it can still be answered with 503 or is nobody's business; the socket is plain TCP until it is started, after
- * the last byte of either head. The peer's frames may be queued by then: starting takes them as frames.
+ * The kernel's protocol is attached before the 101 (server) or the request (client) goes out, so that a missing module
+ * is found while it can still be answered with 503 or is nobody's business. The socket is plain TCP until it is
+ * started, after the last byte of either head. The peer's frames may be queued by then: starting takes them as frames.
  */
 #ifndef KWS_HANDSHAKE_H
 #define KWS_HANDSHAKE_H

@@ -3,7 +3,7 @@
  * One HTTP/1 head: start line and headers, parsed by llhttp as its bytes come in.
  *
  * Names and values are kept one after the other in one string, as offsets, since it moves when it grows. It is never
- * longer than the head itself: every name and value is followed by at least one byte there (':' and CR) that is not kept.
+ * longer than the head itself: every name and value is followed by a byte there (':' and CR) that is not kept.
  */
 #ifndef KWS_HEAD_H
 #define KWS_HEAD_H

@@ -178,7 +178,7 @@ KWS_API void kws_handshake_free(struct kws_handshake *hs);
  * client: KWS_DONE or KWS_REFUSED) there is nothing to see: NULL, 0 or false.
  */
 
-/* kws_handshake_target - server: the request target as sent, "/chat?room=1" (or the absolute form of RFC 9112 3.2.2). */
+/* kws_handshake_target - server: the request target as sent, "/chat?room=1" (or the absolute form, RFC 9112 3.2.2). */
 KWS_API const char *kws_handshake_target(const struct kws_handshake *hs);
 
 /* kws_handshake_header - value of the @index-th header line (from 0) of that name, in any case; NULL: not there. */
@@ -200,7 +200,7 @@ KWS_API const char *kws_handshake_subprotocol(const struct kws_handshake *hs);
 /* kws_handshake_status - the HTTP status sent (server) or received (client); 0: none so far. */
 KWS_API int kws_handshake_status(const struct kws_handshake *hs);
 
-/* kws_handshake_error - why it did not succeed: a negative errno; 0: it did, or is still under way, or the caller refused. */
+/* kws_handshake_error - why it did not succeed, a negative errno; 0: it did, or is under way, or the caller refused. */
 KWS_API int kws_handshake_error(const struct kws_handshake *hs);
 
 /* kws_handshake_message - the same as one line of English without a full stop; "" where kws_handshake_error() is 0. */
@@ -298,11 +298,12 @@ KWS_API ssize_t kws_send(int fd, int opcode, const void *buf, size_t len, int fl
  *
  * Does not close @fd.
  *
- * Return: 0; -EINVAL: a code that must not be sent, or a reason without a code; -EMSGSIZE: too long a reason; -EPIPE: Close was sent before; -EAGAIN.
+ * Return: 0; -EINVAL: a code that must not be sent, a reason without a code, one that is not UTF-8; -EMSGSIZE: too long
+ * a reason; -EPIPE: Close was sent or received before; or why the connection failed.
  */
 KWS_API int kws_close(int fd, uint16_t code, const char *reason);
 
-/* kws_close_reason - the reason in the peer's Close, with a NUL: @buf holds at least 124 bytes. Its length, or -errno. */
+/* kws_close_reason - the reason in the peer's Close, with a NUL, at most 124 bytes. Return: its length, or -errno. */
 KWS_API int kws_close_reason(int fd, char *buf, size_t size);
 
 /* kws_info - getsockopt(WEBSOCKET_INFO); what this kernel does not know is 0. Return: 0 or -errno. */
@@ -311,7 +312,7 @@ KWS_API int kws_info(int fd, struct websocket_info *info);
 /**
  * kws_recv_batch - receive what is there and fits: whole messages, back to back (needs WEBSOCKET_F_BATCH)
  * @batch: filled in, one entry a message
- * @count: in: entries that @batch has room for, 1 to WEBSOCKET_BATCH_MAX (more is taken for that); out: entries filled in
+ * @count: in: entries that @batch has room for, at least 1 (WEBSOCKET_BATCH_MAX suffice); out: entries filled in
  * @msg: as for kws_recv(); describes the message when there is one, and tells the end
  *
  * A message that is larger than @len comes in parts, as the only entry, flagged with what of it that is.

@@ -290,7 +290,9 @@ bool is_own_header(const char *name, size_t len)
 
 int kws_handshake_add_header(struct kws_handshake *hs, const char *name, const char *value)
 {
-	if (!undecided(hs) || !is_token(name, strlen(name)) || !is_header_value(value) || is_own_header(name, strlen(name)))
+	size_t len = strlen(name);
+
+	if (!undecided(hs) || !is_token(name, len) || !is_header_value(value) || is_own_header(name, len))
 		return -EINVAL;
 	text_printf(&hs->extra, "%s: %s\r\n", name, value);
 	return hs->extra.failed ? -ENOMEM : 0;

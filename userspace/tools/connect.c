@@ -346,7 +346,7 @@ static void read_input(struct client *c)
  * The loop
  */
 
-/* All is sent, and no more is waited for, or will be after some time without messages: those milliseconds; -1: not yet. */
+/* Milliseconds until Close: when all is sent and nothing waited for, after some time without messages; -1: not yet. */
 static int time_to_close(const struct client *c)
 {
 	uint64_t quiet = clock_ms() - c->progress;

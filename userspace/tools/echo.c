@@ -140,7 +140,8 @@ static void print_address(int fd)
 	char host[NI_MAXHOST], port[NI_MAXSERV];
 
 	getsockname(fd, (struct sockaddr *)&addr, &len);
-	getnameinfo((struct sockaddr *)&addr, len, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV);
+	getnameinfo((struct sockaddr *)&addr, len, host, sizeof(host), port, sizeof(port),
+		    NI_NUMERICHOST | NI_NUMERICSERV);
 	printf("kws echo: listening on %s port %s\n", host, port);
 	fflush(stdout);
 }
