@@ -80,24 +80,32 @@ void result(const char *name, size_t size, u64 n, const struct meter *m);
 /**
  * struct burst - messages to be sent and the echo that is expected
  * @wire, @wire_len: what is sent
- * @payload: what has to come back, without framing
+ * @reply: what has to come back, if every message comes in one frame with the shortest header
  * @size, @count: bytes of a message, messages
+ * @unit: bytes of a message in @reply, its header included
  * @opcode: of the reply
  */
 struct burst {
-	u8 *wire, *payload;
-	size_t wire_len, size;
+	u8 *wire, *reply;
+	size_t wire_len, size, unit;
 	unsigned int count;
 	u8 opcode;
 };
 
-/* What has been seen of the replies to a burst. */
+/**
+ * struct reader - what has been seen of the replies to a burst
+ * @same: bytes that are the same as in @reply
+ * @parsed: a reply is framed in another way: the fields below are valid
+ * @pos: payload bytes
+ * @done: messages
+ * @left: payload bytes to come in the current frame
+ */
 struct reader {
-	u64 left;		/* payload bytes of the current frame */
-	size_t pos;		/* payload bytes seen, of the burst */
-	unsigned int frames;
+	size_t same, pos;
+	u64 left;
+	unsigned int done;
 	u8 head[10], have;
-	bool inside, begun, fin;
+	bool parsed, inside, begun, fin;
 };
 
 size_t put_frame(u8 *wire, u8 first, const u8 *payload, size_t n);

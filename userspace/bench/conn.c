@@ -130,7 +130,7 @@ void exchange(struct conn *c, const struct burst *b)
 			wait_either(c, b);
 		n = recv(c->fd, inbuf, sizeof(inbuf), sending ? MSG_DONTWAIT : 0);
 		if (n > 0)
-			c->done += burst_check(b, &c->reader, inbuf, n);
+			c->done = burst_check(b, &c->reader, inbuf, n);
 		else if (n == 0 || errno != EAGAIN)
 			die("recv: %s", n ? strerror(errno) : "end of stream");
 	}

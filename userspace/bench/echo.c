@@ -87,7 +87,7 @@ static bool pull(struct conn *c)
 	ssize_t n = recv(c->fd, inbuf, sizeof(inbuf), MSG_DONTWAIT);
 
 	if (n > 0)
-		c->done += burst_check(b, &c->reader, inbuf, n);
+		c->done = burst_check(b, &c->reader, inbuf, n);
 	else if (n == 0 || errno != EAGAIN)
 		die("recv: %s", n ? strerror(errno) : "end of stream");
 	return c->done == b->count;

@@ -8,6 +8,19 @@
 #define FIN	0x80
 #define MASK	0x80
 
+/* Return: bytes written */
+static size_t put_head(u8 *wire, u8 first, u8 mask, size_t n)
+{
+	unsigned int bytes = n < 126 ? 0 : n <= 0xffff ? 2 : 8;
+	u8 *p = wire;
+
+	*p++ = first;
+	*p++ = mask | (bytes == 0 ? n : bytes == 2 ? 126 : 127);
+	while (bytes--)
+		*p++ = (u64)n >> 8 * bytes;
+	return p - wire;
+}
+
 /**
  * put_frame() - write one masked frame
  * @wire: room for @n + 14 bytes
@@ -19,25 +32,12 @@
  */
 size_t put_frame(u8 *wire, u8 first, const u8 *payload, size_t n)
 {
-	u8 *p = wire, key[4];
-	unsigned int i;
+	u8 *p = wire + put_head(wire, first, MASK, n), key[4];
 
-	for (i = 0; i < 4; i++)
-		key[i] = random();
-	*p++ = first;
-	if (n < 126) {
-		*p++ = MASK | n;
-	} else {
-		unsigned int bytes = n <= 0xffff ? 2 : 8;
-
-		*p++ = MASK | (bytes == 2 ? 126 : 127);
-		while (bytes--)
-			*p++ = bytes < 8 ? (u64)n >> 8 * bytes : 0;
-	}
-	memcpy(p, key, 4);
-	p += 4;
-	for (size_t j = 0; j < n; j++)
-		*p++ = payload[j] ^ key[j & 3];
+	for (unsigned int i = 0; i < 4; i++)
+		*p++ = key[i] = random();
+	for (size_t i = 0; i < n; i++)
+		*p++ = payload[i] ^ key[i & 3];
 	return p - wire;
 }
 
@@ -50,65 +50,61 @@ size_t put_frame(u8 *wire, u8 first, const u8 *payload, size_t n)
  */
 void burst_make(struct burst *b, size_t size, unsigned int count, u8 opcode)
 {
-	size_t total = size * count;
+	u8 *payload = malloc(size + 1);
 
 	b->size = size;
 	b->count = count;
 	b->opcode = opcode == OP_PING ? OP_PONG : opcode;
-	b->payload = malloc(total + 1);
-	b->wire = malloc(total + 14 * count);
-	if (!b->payload || !b->wire)
-		die("no memory");
-	for (size_t i = 0; i < total; i++)
-		b->payload[i] = random() >> 8;
+	b->reply = malloc((size + 14) * count);
+	b->wire = malloc((size + 14) * count);
 	b->wire_len = 0;
-	for (unsigned int i = 0; i < count; i++)
-		b->wire_len += put_frame(b->wire + b->wire_len, FIN | opcode, b->payload + i * size, size);
+	if (!payload || !b->reply || !b->wire)
+		die("no memory");
+	b->unit = size + (opt.raw ? 0 : put_head(b->reply, 0, 0, size));
+	for (unsigned int i = 0; i < count; i++) {
+		u8 *reply = b->reply + i * b->unit;
+
+		for (size_t j = 0; j < size; j++)
+			payload[j] = random() >> 8;
+		if (!opt.raw)
+			reply += put_head(reply, FIN | b->opcode, 0, size);
+		memcpy(reply, payload, size);
+		b->wire_len += put_frame(b->wire + b->wire_len, FIN | opcode, payload, size);
+	}
 	if (opt.raw && opcode == OP_PING) {
 		/* as many bytes as the ping has */
-		b->size = b->wire_len / count;
-		free(b->payload);
-		b->payload = malloc(b->wire_len);
-		if (!b->payload)
-			die("no memory");
-		memcpy(b->payload, b->wire, b->wire_len);
+		memcpy(b->reply, b->wire, b->wire_len);
+		b->unit = b->wire_len / count;
 	} else if (opt.raw) {
-		memcpy(b->wire, b->payload, total);
-		b->wire_len = total;
+		memcpy(b->wire, b->reply, size * count);
+		b->wire_len = size * count;
 	}
+	free(payload);
 }
 
 void burst_free(struct burst *b)
 {
-	free(b->payload);
+	free(b->reply);
 	free(b->wire);
 }
 
-/* Takes bytes of a header. Return: how many. */
-static size_t take_head(const struct burst *b, struct reader *r, const u8 *p, size_t n)
+/* How long the header in r->head is, as far as it can be told. */
+static unsigned int head_size(const struct reader *r)
 {
-	size_t need = 2, taken = 0;
-	u8 expected;
+	if (r->have < 2 || r->head[1] < 126)
+		return 2;
+	return r->head[1] == 126 ? 4 : 10;
+}
 
-	for (;;) {
-		if (r->have >= 2) {
-			u8 len = r->head[1];
+static void enter_frame(const struct burst *b, struct reader *r)
+{
+	u8 expected = r->begun ? OP_CONTINUATION : b->opcode;
+	unsigned int size = head_size(r);
 
-			need = len < 126 ? 2 : len == 126 ? 4 : 10;
-		}
-		if (r->have == need)
-			break;
-		if (taken == n)
-			return taken;
-		r->head[r->have++] = p[taken++];
-	}
-	expected = r->begun ? OP_CONTINUATION : b->opcode;
 	if ((r->head[0] & ~FIN) != expected || r->head[1] & MASK)
 		die("unexpected frame %02x %02x", r->head[0], r->head[1]);
-	r->left = r->head[1];
-	if (need > 2)
-		r->left = 0;
-	for (size_t i = 2; i < need; i++)
+	r->left = size == 2 ? r->head[1] : 0;
+	for (unsigned int i = 2; i < size; i++)
 		r->left = r->left << 8 | r->head[i];
 	if (r->left > b->size * b->count - r->pos)
 		die("a frame of %llu bytes is too long", (unsigned long long)r->left);
@@ -116,23 +112,62 @@ static size_t take_head(const struct burst *b, struct reader *r, const u8 *p, si
 	r->inside = true;
 	r->begun = !r->fin;
 	r->have = 0;
-	r->frames++;
-	return taken;
 }
 
-static void check(const struct burst *b, size_t pos, const u8 *p, size_t n)
+static void check_payload(const struct burst *b, size_t pos, const u8 *p, size_t n)
 {
-	if (pos + n > b->size * b->count || memcmp(b->payload + pos, p, n))
-		die("not what was sent, at byte %zu of %zu x %u", pos, b->size, b->count);
+	size_t head = b->unit - b->size;
+
+	while (n) {
+		size_t at = pos % b->size, some = b->size - at;
+
+		if (some > n)
+			some = n;
+		if (memcmp(b->reply + pos / b->size * b->unit + head + at, p, some))
+			die("not what was sent, in bytes %zu to %zu of %zu x %u", pos, pos + some, b->size, b->count);
+		pos += some;
+		p += some;
+		n -= some;
+	}
 }
 
-static unsigned int check_raw(const struct burst *b, struct reader *r, const u8 *p, size_t n)
+static void parse(const struct burst *b, struct reader *r, const u8 *p, size_t n)
 {
-	size_t before = r->pos / b->size;
+	const u8 *end = p + n;
 
-	check(b, r->pos, p, n);
-	r->pos += n;
-	return r->pos / b->size - before;
+	for (;;) {
+		if (!r->inside) {
+			while (r->have < head_size(r) && p < end)
+				r->head[r->have++] = *p++;
+			if (r->have < head_size(r))
+				return;
+			enter_frame(b, r);
+		}
+		n = r->left < (u64)(end - p) ? r->left : (u64)(end - p);
+		check_payload(b, r->pos, p, n);
+		p += n;
+		r->pos += n;
+		r->left -= n;
+		if (r->left)
+			return;
+		r->inside = false;
+		if (!r->fin)
+			continue;
+		r->done++;
+		if (r->pos != r->done * b->size)
+			die("a message ended after %zu bytes, not %zu", r->pos, b->size);
+	}
+}
+
+/* A reply comes in other frames than expected: what was seen of it is parsed again. */
+static void change_over(const struct burst *b, struct reader *r)
+{
+	size_t whole = r->same / b->unit;
+
+	r->parsed = true;
+	r->done = whole;
+	r->pos = whole * b->size;
+	parse(b, r, b->reply + whole * b->unit, r->same - whole * b->unit);
 }
 
 /**
@@ -142,33 +177,21 @@ static unsigned int check_raw(const struct burst *b, struct reader *r, const u8 
  * @p: the bytes
  * @n: how many
  *
- * Return: how many messages ended in them. Does not return if they are not the echo.
+ * Return: how many messages of the burst have come back. Does not return if they are not the echo.
  */
 unsigned int burst_check(const struct burst *b, struct reader *r, const u8 *p, size_t n)
 {
-	const u8 *end = p + n;
-	unsigned int done = 0;
+	size_t total = b->unit * b->count;
 
-	if (opt.raw)
-		return check_raw(b, r, p, n);
-	while (p < end || (r->inside && !r->left)) {
-		if (!r->inside) {
-			p += take_head(b, r, p, end - p);
-			continue;
+	if (!r->parsed) {
+		if (n <= total - r->same && !memcmp(b->reply + r->same, p, n)) {
+			r->same += n;
+			return r->same == total ? b->count : r->same / b->unit;
 		}
-		n = r->left < (u64)(end - p) ? r->left : (u64)(end - p);
-		check(b, r->pos, p, n);
-		p += n;
-		r->pos += n;
-		r->left -= n;
-		if (r->left)
-			continue;
-		r->inside = false;
-		if (!r->fin)
-			continue;
-		if (b->size && r->pos % b->size)
-			die("a message ended after %zu bytes, not %zu", r->pos, b->size);
-		done++;
+		if (opt.raw)
+			die("not what was sent, after %zu bytes", r->same);
+		change_over(b, r);
 	}
-	return done;
+	parse(b, r, p, n);
+	return r->done;
 }

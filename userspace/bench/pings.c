@@ -75,18 +75,12 @@ static void pairs_open(int *peers, unsigned int n)
 /* The peers take a ping and send the pong to the next one. */
 static void answer(int *peers, const struct burst *ping, unsigned int n, bool first)
 {
-	u8 pong[2 + PING_LEN] = { 0x8a, PING_LEN };
-
-	memcpy(pong + 2, ping->payload, PING_LEN);
 	for (unsigned int i = 0; i < n; i++) {
 		u8 buf[64];
 
 		if (!first && recv(peers[i], buf, sizeof(buf), 0) != (ssize_t)ping->wire_len)
 			die("no ping");
-		if (opt.raw)
-			send_all(peers[i], ping->payload, ping->wire_len);
-		else
-			send_all(peers[i], pong, sizeof(pong));
+		send_all(peers[i], ping->reply, ping->unit);
 	}
 }
 
