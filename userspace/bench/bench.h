@@ -73,7 +73,10 @@ struct meter {
 u64 now(void);
 void meter_start(struct meter *m);
 void meter_stop(struct meter *m);
+void say(const char *name, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void result(const char *name, size_t size, u64 n, const struct meter *m);
+void syscalls_start(void);
+long long syscalls_stop(void);
 
 /* frames and their check: frame.c */
 
@@ -109,6 +112,7 @@ struct reader {
 };
 
 size_t put_frame(u8 *wire, u8 first, const u8 *payload, size_t n);
+void burst_make_fragments(struct burst *b, size_t size, size_t piece);
 void burst_make(struct burst *b, size_t size, unsigned int count, u8 opcode);
 void burst_free(struct burst *b);
 unsigned int burst_check(const struct burst *b, struct reader *r, const u8 *p, size_t n);
@@ -129,11 +133,21 @@ void conns_open(unsigned int n);
 void conns_close(void);
 void send_all(int fd, const void *p, size_t n);
 void exchange(struct conn *c, const struct burst *b);
+void exchange_start(struct conn *c, const struct burst *b);
+bool exchange_finish(struct conn *c, const struct burst *b, int timeout_ms);
 
 /* cases */
 void case_rtt(void);
 void case_pipelined(void);
 void case_pings(void);
 void case_pings_client(void);
+void case_memory(void);
+void case_segments(void);
+void case_pieces(void);
+void case_pong(void);
+void case_pong_stopped(void);
+void case_pong_busy(void);
+void case_fragments(void);
+void case_unread(void);
 
 #endif

@@ -115,23 +115,47 @@ static void wait_either(struct conn *c, const struct burst *b)
 		push(c, b);
 }
 
-/* Sends a burst and waits for its echo. */
-void exchange(struct conn *c, const struct burst *b)
+/* Sends what can be sent of a burst at once. */
+void exchange_start(struct conn *c, const struct burst *b)
 {
 	c->sent = 0;
 	c->done = 0;
 	memset(&c->reader, 0, sizeof(c->reader));
 	push(c, b);
+}
+
+static void pull(struct conn *c, const struct burst *b, int flags)
+{
+	ssize_t n = recv(c->fd, inbuf, sizeof(inbuf), flags);
+
+	if (n > 0)
+		c->done = burst_check(b, &c->reader, inbuf, n);
+	else if (n == 0 || errno != EAGAIN)
+		die("recv: %s", n ? strerror(errno) : "end of stream");
+}
+
+/* Waits for the echo of a burst that was sent completely. Return: false: it did not come in time. */
+bool exchange_finish(struct conn *c, const struct burst *b, int timeout_ms)
+{
+	while (c->done < b->count) {
+		struct pollfd p = { .fd = c->fd, .events = POLLIN };
+
+		pull(c, b, MSG_DONTWAIT);
+		if (c->done < b->count && !poll(&p, 1, timeout_ms))
+			return false;
+	}
+	return true;
+}
+
+/* Sends a burst and waits for its echo. */
+void exchange(struct conn *c, const struct burst *b)
+{
+	exchange_start(c, b);
 	while (c->done < b->count) {
 		bool sending = c->sent < b->wire_len;
-		ssize_t n;
 
 		if (sending)
 			wait_either(c, b);
-		n = recv(c->fd, inbuf, sizeof(inbuf), sending ? MSG_DONTWAIT : 0);
-		if (n > 0)
-			c->done = burst_check(b, &c->reader, inbuf, n);
-		else if (n == 0 || errno != EAGAIN)
-			die("recv: %s", n ? strerror(errno) : "end of stream");
+		pull(c, b, sending ? MSG_DONTWAIT : 0);
 	}
 }

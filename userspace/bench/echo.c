@@ -143,6 +143,9 @@ void case_pipelined(void)
 		run(epoll, n);
 		meter_stop(&m);
 		result("pipelined", opt.sizes[s], (u64)n * opt.conns * IN_FLIGHT, &m);
+		syscalls_start();
+		run(epoll, n);
+		say("syscalls", opt.sizes[s], "\"each\": %.4f", (double)syscalls_stop() / ((u64)n * opt.conns * IN_FLIGHT));
 		conns_close();
 		close(epoll);
 		server_stop();

@@ -82,6 +82,34 @@ void burst_make(struct burst *b, size_t size, unsigned int count, u8 opcode)
 	free(payload);
 }
 
+/**
+ * burst_make_fragments() - one message of @size bytes in fragments of @piece bytes
+ * @b: filled in
+ * @size: payload bytes
+ * @piece: payload bytes of a fragment
+ */
+void burst_make_fragments(struct burst *b, size_t size, size_t piece)
+{
+	size_t fragments = (size + piece - 1) / piece;
+	u8 *payload;
+
+	burst_make(b, size, 1, OP_BINARY);
+	if (opt.raw)
+		return;
+	free(b->wire);
+	b->wire = malloc(size + 14 * fragments);
+	b->wire_len = 0;
+	if (!b->wire)
+		die("no memory");
+	payload = b->reply + b->unit - size;
+	for (size_t pos = 0; pos < size; pos += piece) {
+		size_t n = size - pos < piece ? size - pos : piece;
+		u8 first = (pos ? OP_CONTINUATION : OP_BINARY) | (pos + n == size ? FIN : 0);
+
+		b->wire_len += put_frame(b->wire + b->wire_len, first, payload + pos, n);
+	}
+}
+
 void burst_free(struct burst *b)
 {
 	free(b->reply);

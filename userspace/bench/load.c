@@ -20,6 +20,14 @@ static const struct {
 	{ "pipelined", "16,1024,16384", "many connections, 8 messages in flight on each", case_pipelined },
 	{ "pings", "5000", "a ping on each of many connections", case_pings },
 	{ "pings-client", "0", "what the client itself costs there", case_pings_client },
+	{ "memory", "0", "memory of idle connections, new and used", case_memory },
+	{ "segments", "16384,65536", "wake-ups for a message in many segments", case_segments },
+	{ "pieces", "16384,65536", "wake-ups for a message in many fragments", case_pieces },
+	{ "pong", "0", "time to a pong from an idle server", case_pong },
+	{ "pong-stopped", "0", "... from a stopped process", case_pong_stopped },
+	{ "pong-busy", "0", "... from one that works on other connections' messages", case_pong_busy },
+	{ "fragments", "1000,10000,50000,200000", "messages of so many one-byte fragments", case_fragments },
+	{ "unread", "0,10,100,300,1000", "a message behind so many unread ones", case_unread },
 };
 
 #define NCASES	(sizeof(cases) / sizeof(cases[0]))

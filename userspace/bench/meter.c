@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What a measured part cost. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <time.h>
 #include <x86intrin.h>
@@ -49,7 +50,25 @@ void meter_stop(struct meter *m)
 }
 
 /**
- * result() - print one line
+ * say() - print one line
+ * @name: of the case
+ * @size: the parameter that varies
+ * @fmt: the result, as members of a JSON object
+ */
+void say(const char *name, size_t size, const char *fmt, ...)
+{
+	va_list args;
+
+	printf("{\"case\": \"%s\", \"server\": \"%s\", \"size\": %zu, \"conns\": %u, ", name, opt.name, size, opt.conns);
+	va_start(args, fmt);
+	vprintf(fmt, args);
+	va_end(args);
+	printf("}\n");
+	fflush(stdout);
+}
+
+/**
+ * result() - print one line about something that was measured
  * @name: of the case
  * @size: the parameter that varies
  * @n: how often the thing was done
@@ -59,9 +78,7 @@ void result(const char *name, size_t size, u64 n, const struct meter *m)
 {
 	double rest = m->ns ? 1 - (double)(m->self + m->other) / m->ns : 0;
 
-	printf("{\"case\": \"%s\", \"server\": \"%s\", \"size\": %zu, \"conns\": %u, \"n\": %llu, \"each\": %.2f, "
-	       "\"client\": %.2f, \"process\": %.2f, \"wakeups\": %.4f, \"rest\": %.4f}\n",
-	       name, opt.name, size, opt.conns, (unsigned long long)n, (double)m->ns / n, (double)m->self / n,
-	       (double)m->other / n, (double)m->wakeups / n, rest);
-	fflush(stdout);
+	say(name, size, "\"n\": %llu, \"each\": %.2f, \"client\": %.2f, \"process\": %.2f, \"wakeups\": %.4f, "
+	    "\"rest\": %.4f", (unsigned long long)n, (double)m->ns / n, (double)m->self / n, (double)m->other / n,
+	    (double)m->wakeups / n, rest);
 }

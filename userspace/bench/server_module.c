@@ -15,6 +15,7 @@
 
 #include <linux/websocket.h>
 
+#include "busy.h"
 #include "server.h"
 
 #define MMSG	64
@@ -77,6 +78,7 @@ static int echo_one(int fd)
 		return 0;
 	if (ended(&msg, n))
 		return -1;
+	busy();
 	more = turn_round(&msg, n);
 	n = sendmsg(fd, &msg, more | MSG_NOSIGNAL);
 	if (n < 0)

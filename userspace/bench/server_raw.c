@@ -2,6 +2,7 @@
 /* server_raw PORT: plain TCP echo; what comes in one recv goes back in one send. */
 #include <sys/socket.h>
 
+#include "busy.h"
 #include "server.h"
 
 static bool ready(int fd, void *context)
@@ -9,6 +10,7 @@ static bool ready(int fd, void *context)
 	ssize_t n = recv(fd, buffer, 65536, MSG_DONTWAIT);
 
 	(void)context;
+	busy();
 	return n > 0 && write_all(fd, buffer, n);
 }
 
