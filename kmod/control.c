@@ -25,7 +25,7 @@
  * Pongs that may be on their way at a time. A peer that sends pings and takes no pongs would otherwise fill the send buffer
  * with them; further pings are answered by one pong, to the latest (RFC 6455 5.5.3).
  */
-#define PONGS_UNACKED_MAX	32
+#define PONGS_UNACKED_MAX	8
 
 static const struct {
 	int error;
@@ -94,11 +94,16 @@ void ws_control_pong(struct sock *sk, struct ws *ws, const u8 *data, unsigned in
 	/* "unless it already received a Close frame", and nothing may follow our own */
 	if (ws->state != WEBSOCKET_STATE_OPEN)
 		return;
-	err = ws->pong ? -EAGAIN : pong_now(sk, ws, data, len);
+	if (ws->pong) {
+		pong_later(sk, ws, data, len);
+		ws_control_retry(sk, ws);
+		return;
+	}
+	err = pong_now(sk, ws, data, len);
 	if (err == -EAGAIN || err == -ENOMEM)
 		pong_later(sk, ws, data, len);
 	if (err == -ENOMEM)
-		ws_timer_retry(sk, ws);
+		ws_timer_retry_memory(sk, ws);
 }
 
 /* Our side of TCP ends: FIN, behind everything. As inet_shutdown() does it, but in any context. */
@@ -132,7 +137,7 @@ static void send_close(struct sock *sk, struct ws *ws, const u8 *data, unsigned 
 	ws->close_due = err == -EAGAIN || err == -ENOMEM;
 	if (ws->close_due) {
 		ws_count(sk, WS_STAT_CLOSE_RETRIES);
-		ws_timer_retry(sk, ws);
+		ws_timer_retry_memory(sk, ws);
 		return;
 	}
 	if (!err) {
@@ -210,7 +215,8 @@ enum ws_failure ws_control_received_close(struct sock *sk, struct ws *ws, const 
 		if (r) {
 			r->len = len - 2;
 			memcpy(r->text, data + 2, len - 2);
-			WRITE_ONCE(ws->reason, r);
+			/* pairs with the address dependency of readers without the lock */
+			smp_store_release(&ws->reason, r);
 		}
 	}
 	return WS_FAIL_NONE;
@@ -247,7 +253,7 @@ void ws_control_received_pong(struct ws *ws, const u8 *data, unsigned int len)
 	if (!ws->ping_timed || len != sizeof(ws->ping_id) || memcmp(data, &ws->ping_id, len))
 		return;
 	ws->ping_timed = false;
-	WRITE_ONCE(ws->rtt_us, max_t(u64, div_u64(ktime_get_ns() - ws->ping_ns, NSEC_PER_USEC), 1));
+	WRITE_ONCE(ws->rtt_us, max((u32)tcp_clock_us() - ws->ping_us, 1U));
 }
 
 /**
@@ -270,7 +276,7 @@ void ws_control_retry(struct sock *sk, struct ws *ws)
 		int err = pong_now(sk, ws, ws->pong->data, ws->pong->len);
 
 		if (err == -ENOMEM)
-			ws_timer_retry(sk, ws);
+			ws_timer_retry_memory(sk, ws);
 		if (err == -ENOMEM || err == -EAGAIN)
 			return;
 	}
@@ -335,7 +341,7 @@ void ws_fail(struct sock *sk, struct ws *ws, enum ws_failure failure)
  */
 void ws_control_close_timeout(struct sock *sk, struct ws *ws)
 {
-	if (ws->state == WEBSOCKET_STATE_CLOSE_SENT)
+	if (ws->state == WEBSOCKET_STATE_CLOSE_SENT && !ws->error && !ws_source_ended(sk))
 		ws_fail(sk, ws, WS_FAIL_CLOSE_TIMEOUT);
 	else
 		send_fin(sk, ws);
@@ -351,7 +357,7 @@ void ws_control_close_timeout(struct sock *sk, struct ws *ws)
  */
 void ws_mirror_error(struct sock *sk, struct ws *ws)
 {
-	if (unlikely(sk->sk_err) && sk->sk_state == TCP_CLOSE && !ws_rx_ended(ws))
+	if (unlikely(sk->sk_err) && sk->sk_state == TCP_CLOSE && !ws_rx_ended(ws) && !ws->eof)
 		set_error(sk, ws, WS_FAIL_NONE, sk->sk_err);
 }
 

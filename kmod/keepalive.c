@@ -27,6 +27,20 @@ static unsigned long left(u32 since, unsigned long delay)
 	return max(n, 1);
 }
 
+/* The peer is expected to answer pings. */
+static bool alive(const struct sock *sk, const struct ws *ws)
+{
+	return ws->state == WEBSOCKET_STATE_OPEN && !ws->error && !ws_source_ended(sk);
+}
+
+/* When something was received last, or a ping was sent: tcp_jiffies32. */
+static u32 last_life(const struct sock *sk, const struct ws *ws)
+{
+	u32 received = inet_csk(sk)->icsk_ack.lrcvtime;
+
+	return ws->ping_sent && (s32)(ws->ping_sent - received) > 0 ? ws->ping_sent : received;
+}
+
 /**
  * ws_timer_arm() - set the timer for what is due next, if anything is
  * @sk: the socket
@@ -43,24 +57,35 @@ void ws_timer_arm(struct sock *sk, struct ws *ws)
 		next = min(next, left(ws->close_sent, msecs_to_jiffies(ws->close_timeout_ms)));
 	if (ws->ping_waits)
 		next = min(next, left(ws->ping_sent, msecs_to_jiffies(ws->pong_timeout_ms)));
-	else if (ws->ping_interval_ms && ws->state == WEBSOCKET_STATE_OPEN)
-		next = min(next, left(inet_csk(sk)->icsk_ack.lrcvtime, jittered(ws->ping_interval_ms)));
+	else if (ws->ping_interval_ms && alive(sk, ws))
+		next = min(next, left(last_life(sk, ws), jittered(ws->ping_interval_ms)));
 	if (next != MAX_JIFFY_OFFSET)
 		sk_reset_timer(sk, &ws->timer, jiffies + next);
 }
 
 /**
- * ws_timer_retry() - run again at the next tick: memory was short, or more is queued than one pass may do
+ * ws_timer_retry() - run again soon: more is queued than one pass may do
+ * @sk: the socket
+ * @ws: its context
+ * @delay: jiffies
+ */
+void ws_timer_retry(struct sock *sk, struct ws *ws, unsigned long delay)
+{
+	ws_assert_locked(sk);
+	if (ws->retry && timer_pending(&ws->timer) && time_before(ws->timer.expires, jiffies + delay + 1))
+		return;
+	ws->retry = true;
+	sk_reset_timer(sk, &ws->timer, jiffies + delay);
+}
+
+/**
+ * ws_timer_retry_memory() - run again when memory may be there, as long from now as TCP waits for it
  * @sk: the socket
  * @ws: its context
  */
-void ws_timer_retry(struct sock *sk, struct ws *ws)
+void ws_timer_retry_memory(struct sock *sk, struct ws *ws)
 {
-	ws_assert_locked(sk);
-	if (ws->retry)
-		return;
-	ws->retry = true;
-	sk_reset_timer(sk, &ws->timer, jiffies + 1);
+	ws_timer_retry(sk, ws, 2 + reciprocal_scale(get_random_u32(), HZ / 5));
 }
 
 static bool reached(u32 since, u32 ms)
@@ -78,7 +103,7 @@ static void send_ping(struct sock *sk, struct ws *ws)
 	if (ws_tx_control(sk, ws, WS_OP_PING, &id, sizeof(id), false))
 		return;
 	ws->ping_id = id;
-	ws->ping_ns = ktime_get_ns();
+	ws->ping_us = tcp_clock_us();
 	ws->ping_timed = true;
 	ws->tx_pings++;
 	ws_count(sk, WS_STAT_KEEPALIVE_PINGS);
@@ -86,15 +111,16 @@ static void send_ping(struct sock *sk, struct ws *ws)
 
 static void keep_alive(struct sock *sk, struct ws *ws)
 {
-	u32 received = inet_csk(sk)->icsk_ack.lrcvtime;
+	u32 received = inet_csk(sk)->icsk_ack.lrcvtime, last = last_life(sk, ws);
 
-	if (ws->ping_waits && (s32)(received - ws->ping_sent) >= 0)
+	/* TCP itself finds out about a dead host: the ping is retransmitted */
+	if (ws->ping_waits && ((s32)(received - ws->ping_sent) >= 0 || ws_source_shut(sk)))
 		ws->ping_waits = false;
-	if (ws->state != WEBSOCKET_STATE_OPEN || !ws->ping_interval_ms)
+	if (!alive(sk, ws) || !ws->ping_interval_ms)
 		ws->ping_waits = false;
 	else if (ws->ping_waits && reached(ws->ping_sent, ws->pong_timeout_ms))
 		ws_fail(sk, ws, WS_FAIL_PONG_TIMEOUT);
-	else if (!ws->ping_waits && reached(received, ws->ping_interval_ms - ws->ping_interval_ms / 8))
+	else if (!ws->ping_waits && reached(last, ws->ping_interval_ms - ws->ping_interval_ms / 8))
 		send_ping(sk, ws);
 }
 
@@ -108,12 +134,16 @@ void ws_timer_run(struct sock *sk, struct ws *ws)
 	ws_assert_locked(sk);
 	if (ws->retry) {
 		ws->retry = false;
-		ws_tx_run(sk, ws);
+		if (ws->rest.page || ws->pong || ws->close_due || ws->fin_due)
+			ws_tx_run(sk, ws);
 		ws_rx_run(sk, ws);
 	}
 	if (ws->close_waits && reached(ws->close_sent, ws->close_timeout_ms)) {
-		ws->close_waits = false;
-		ws_control_close_timeout(sk, ws);
+		/* its Close may wait behind what we have not read */
+		ws->close_sent = tcp_jiffies32;
+		ws->close_waits = ws_readable(ws) && ws_source_shut(sk);
+		if (!ws->close_waits)
+			ws_control_close_timeout(sk, ws);
 	}
 	keep_alive(sk, ws);
 	ws_timer_arm(sk, ws);
@@ -132,7 +162,7 @@ void ws_timer(struct timer_list *t)
 	bh_lock_sock(sk);
 	if (ws_get(sk) == ws) {
 		if (sock_owned_by_user(sk))
-			ws->deferred |= WS_DEFER_TIMER;
+			ws->timer_deferred = true;
 		else
 			ws_timer_run(sk, ws);
 	}

@@ -22,7 +22,7 @@ static int __init ws_init(void)
 {
 	int err;
 
-	ws_cache = KMEM_CACHE(ws, SLAB_ACCOUNT | SLAB_HWCACHE_ALIGN);
+	ws_cache = KMEM_CACHE(ws, SLAB_ACCOUNT);
 	if (!ws_cache)
 		return -ENOMEM;
 	err = register_pernet_subsys(&ws_net_ops);

@@ -82,15 +82,24 @@ static __poll_t ws_poll(struct file *file, struct socket *sock, poll_table *wait
 
 	/* TCP judges by bytes */
 	mask &= ~(EPOLLIN | EPOLLRDNORM | EPOLLPRI);
-	if (ws_readable(ws))
+	if (ws_readable(ws)) {
 		mask |= EPOLLIN | EPOLLRDNORM;
-	else if (error)
+		/* the error comes behind what can be read */
+		if (skb_queue_empty_lockless(&sk->sk_error_queue))
+			mask &= ~EPOLLERR;
+	} else if (error) {
 		mask |= EPOLLIN | EPOLLRDNORM | EPOLLERR;
-	else if (ws_rx_ended(ws) || ws_source_ended(sk))
+	} else if (ws_rx_ended(ws) || ws_source_ended(sk)) {
 		mask |= EPOLLIN | EPOLLRDNORM;
+	}
 	if (ws_rx_ended(ws))
 		mask |= EPOLLRDHUP;
-	if (ws_tx_blocked(ws) && !error)
+	if (!ws_tx_blocked(ws) || error)
+		return mask;
+	/* as TCP: ask to be told, then look again */
+	set_bit(SOCK_NOSPACE, &sock->flags);
+	smp_mb__after_atomic();
+	if (ws_tx_blocked(ws))
 		mask &= ~(EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND);
 	return mask;
 }
@@ -160,13 +169,16 @@ static void ws_release_cb(struct sock *sk)
 	struct ws *ws = ws_get(sk);
 	u8 deferred = ws->deferred;
 
-	if (unlikely(deferred)) {
+	if (unlikely(deferred || ws->timer_deferred)) {
+		bool timer = ws->timer_deferred;
+
 		ws->deferred = 0;
+		ws->timer_deferred = false;
 		if (deferred & WS_DEFER_RX)
 			ws_rx_run(sk, ws);
 		if (deferred & WS_DEFER_TX)
 			ws_tx_run(sk, ws);
-		if (deferred & WS_DEFER_TIMER)
+		if (timer)
 			ws_timer_run(sk, ws);
 	}
 	/* may give up ownership, so it comes last */
@@ -207,6 +219,9 @@ static void end(struct sock *sk, struct ws *ws)
 {
 	bool dying = current->flags & (PF_EXITING | PF_KTHREAD | PF_IO_WORKER);
 
+	/* what was not examined yet may hold messages */
+	while (ws->scan_again)
+		ws_rx_run(sk, ws);
 	ws_count(sk, WS_STAT_ENDED);
 	if (ws->error == ETIMEDOUT) {
 		/* the peer is dead: TCP need not go on trying to reach it */
@@ -235,10 +250,16 @@ static void ws_close(struct sock *sk, long timeout)
 	struct proto *prot = ws->base->prot;
 
 	lock_sock(sk);
-	if (ws->state != WEBSOCKET_STATE_ATTACHED)
+	if (ws->state != WEBSOCKET_STATE_ATTACHED) {
 		end(sk, ws);
+		/* a peer on this host has answered meanwhile: its Close must not count as unread data */
+		release_sock(sk);
+		lock_sock(sk);
+		ws_rx_drop(sk, ws);
+	}
 	detach(sk, ws);
 	release_sock(sk);
+	/* drops the reference to this module: a tail call, nothing may follow */
 	prot->close(sk, timeout);
 }
 

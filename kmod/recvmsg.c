@@ -132,9 +132,9 @@ enum took {
 	TOOK_FAILURE,		/* the connection fails with take->failure */
 };
 
-static bool checks_text(const struct ws *ws, const struct ws_read *rd)
+static bool checks_text(const struct ws_read *rd)
 {
-	return rd->opcode == WS_OP_TEXT && !rd->control && !(ws->flags & WEBSOCKET_F_NO_UTF8);
+	return rd->opcode == WS_OP_TEXT && !rd->control && rd->utf8 != WS_UTF8_UNCHECKED;
 }
 
 static enum took take_failure(struct take *t, enum ws_failure failure)
@@ -146,7 +146,7 @@ static enum took take_failure(struct take *t, enum ws_failure failure)
 /* Copies @n bytes of payload at the cursor; they have arrived. */
 static enum took take_payload(struct sock *sk, struct ws *ws, struct take *t, size_t n, struct iov_iter *iter)
 {
-	bool text = checks_text(ws, &t->rd);
+	bool text = checks_text(&t->rd);
 
 	while (n) {
 		size_t len, copied;
@@ -183,7 +183,7 @@ static enum ws_failure take_header(struct sock *sk, struct ws *ws, struct take *
 
 
 /* The cursor stands behind the last byte of a message. */
-static enum took take_end(const struct ws *ws, struct take *t)
+static enum took take_end(struct take *t)
 {
 	struct ws_read *rd = &t->rd;
 
@@ -196,7 +196,7 @@ static enum took take_end(const struct ws *ws, struct take *t)
 		return TOOK_ALL;
 	}
 	/* RFC 6455 8.1: text does not end within a character */
-	if (checks_text(ws, rd) && rd->utf8 != WS_UTF8_START)
+	if (checks_text(rd) && rd->utf8 != WS_UTF8_START)
 		return take_failure(t, WS_FAIL_UTF8);
 	if (!rd->begun)
 		t->flags |= WEBSOCKET_MSG_BEGIN;
@@ -234,7 +234,7 @@ static enum took take_message(struct sock *sk, struct ws *ws, struct take *t, st
 			if (t->nr && h.len > iov_iter_count(iter))
 				return TOOK_PART;
 			if (!ws_op_is_control(h.opcode)) {
-				ws_rx_enter(rd, &h);
+				ws_rx_enter(ws, rd, &h);
 			} else if (!ws_rx_delivers(ws, h.opcode)) {
 				t->off += h.size + h.len;
 				continue;
@@ -248,7 +248,7 @@ static enum took take_message(struct sock *sk, struct ws *ws, struct take *t, st
 			}
 			t->off += h.size;
 			if (!h.len && (rd->control || rd->fin))
-				return take_end(ws, t);
+				return take_end(t);
 			if (!h.len)
 				continue;
 		}
@@ -261,7 +261,7 @@ static enum took take_message(struct sock *sk, struct ws *ws, struct take *t, st
 		if (rd->left)
 			break;
 		if (rd->control || rd->fin)
-			return take_end(ws, t);
+			return take_end(t);
 	}
 	return take_part(t, t->copied > t->start || !iov_iter_count(iter) ? TOOK_PART : TOOK_NOTHING);
 }
@@ -327,7 +327,7 @@ static enum ws_failure step_over(struct sock *sk, struct ws *ws, struct take *t)
 		else if (h.len || h.fin)
 			break;
 		else
-			ws_rx_enter(&t->rd, &h);
+			ws_rx_enter(ws, &t->rd, &h);
 		t->off += h.size;
 	}
 	return WS_FAIL_NONE;
@@ -345,13 +345,17 @@ static void commit(struct sock *sk, struct ws *ws, struct take *t)
 			t->rd.begun = true;
 	}
 	failure = step_over(sk, ws, t);
+	if (unlikely(t->off > ws_source_tail(sk, ws))) {
+		failure = WS_FAIL_UNSTABLE;
+		t->off = ws_source_tail(sk, ws);
+	}
 	ws->read = t->rd;
 	ws_source_consume(sk, ws, t->off - ws->head);
 	t->spot.skb = NULL;
 	t->moved = true;
 	if (failure)
 		ws_fail(sk, ws, failure);
-	else if (ws->scan != ws->head || ws_rx_ended(ws))
+	else if (ws->scan != ws->head || ws->scan_again || ws_rx_ended(ws))
 		ws_rx_run(sk, ws);
 }
 
@@ -387,46 +391,67 @@ static bool hides_message(const struct msghdr *msg, const struct take *t, enum t
 	return took == TOOK_ALL && !t->copied && !sees_records(msg);
 }
 
+/* Takes what there is; puts nothing, consumes nothing. A failure ends what can be delivered at the message before. */
+static enum took receive_some(struct sock *sk, struct ws *ws, struct msghdr *msg, struct take *t, unsigned int max)
+{
+	size_t copied = t->copied;
+	u8 opcode = t->opcode, flags = t->flags;
+	enum took took = take_message(sk, ws, t, &msg->msg_iter);
+
+	if (took == TOOK_FAILURE) {
+		iov_iter_revert(&msg->msg_iter, t->copied - copied);
+		t->copied = copied;
+		t->opcode = opcode;
+		t->flags = flags;
+		return took;
+	}
+	/* MSG_WAITALL: what earlier rounds took belongs to the same message */
+	t->flags |= flags & WEBSOCKET_MSG_BEGIN;
+	if (max && took != TOOK_NOTHING && t->copied + (took == TOOK_ALL)) {
+		batch_add(t);
+		if (took == TOOK_ALL)
+			take_batch(sk, ws, t, &msg->msg_iter, max);
+	}
+	return took;
+}
+
 /*
  * What recvmsg() does while something can be delivered.
  * Returns bytes or -errno in *@ret and true when the call is done; false: go on, or wait for more.
  */
 static bool receive(struct sock *sk, struct ws *ws, struct msghdr *msg, int flags, struct take *t, int *ret)
 {
-	unsigned int max = batch_room(ws, msg);
-	bool begun = t->flags & WEBSOCKET_MSG_BEGIN;
+	bool peek = flags & MSG_PEEK, waits = flags & MSG_WAITALL && !peek;
 	enum took took;
 
-	t->rd = ws->read;
-	t->off = ws->head;
-	took = take_message(sk, ws, t, &msg->msg_iter);
-	if (begun)
-		t->flags |= WEBSOCKET_MSG_BEGIN;
+	if (!peek || t->off < ws->head) {
+		t->rd = ws->read;
+		t->off = ws->head;
+		t->spot.skb = NULL;
+	}
+	took = receive_some(sk, ws, msg, t, waits ? 0 : batch_room(ws, msg));
 	if (took == TOOK_FAILURE) {
 		/* everything before it was delivered */
 		WRITE_ONCE(ws->ready, ws->head);
 		ws_fail(sk, ws, t->failure);
 		return false;
 	}
-	if (took == TOOK_FAULT && t->copied == 0) {
+	if (took == TOOK_FAULT && !t->copied) {
 		*ret = -EFAULT;
 		return true;
 	}
 	if (took == TOOK_NOTHING || hides_message(msg, t, took)) {
-		if (t->flags & WEBSOCKET_MSG_BEGIN && took == TOOK_ALL)
-			ws->skipped_messages++;
-		t->flags = 0;
-		commit(sk, ws, t);
+		if (!peek) {
+			ws->skipped_messages += took == TOOK_ALL && t->flags & WEBSOCKET_MSG_BEGIN;
+			t->flags = 0;
+			commit(sk, ws, t);
+		}
+		cond_resched();
 		return false;
 	}
-	if (took == TOOK_PART && flags & MSG_WAITALL && !(flags & MSG_PEEK) && iov_iter_count(&msg->msg_iter)) {
+	if (took == TOOK_PART && waits && iov_iter_count(&msg->msg_iter)) {
 		commit(sk, ws, t);
 		return false;
-	}
-	if (max) {
-		batch_add(t);
-		if (took == TOOK_ALL)
-			take_batch(sk, ws, t, &msg->msg_iter, max);
 	}
 	*ret = put_records(msg, t);
 	if (*ret && !t->moved)
@@ -436,7 +461,7 @@ static bool receive(struct sock *sk, struct ws *ws, struct msghdr *msg, int flag
 	if (took == TOOK_ALL)
 		msg->msg_flags |= MSG_EOR;
 	*ret = t->copied;
-	if (!(flags & MSG_PEEK))
+	if (!peek)
 		commit(sk, ws, t);
 	return true;
 }
@@ -447,31 +472,34 @@ static bool at_end(struct sock *sk, struct ws *ws, struct msghdr *msg, int *ret)
 	u16 code = WS_CLOSE_ABNORMAL;
 
 	ws_mirror_error(sk, ws);
-	if (ws->error) {
+	if (ws->error && !ws->eof) {
 		*ret = -ws->error;
 		return true;
 	}
-	if (ws_rx_ended(ws))
+	if (ws_rx_ended(ws) && !ws->eof) {
 		code = ws->peer_code;
-	else if (sk->sk_err)
-		goto error;
-	else if (!ws_source_ended(sk))
+	} else if (unlikely(sk->sk_err) && !ws->eof) {
+		/* does not end the connection; 0: SO_ERROR has taken it meanwhile */
+		*ret = sock_error(sk);
+		return *ret;
+	} else if (!ws_source_ended(sk)) {
 		return false;
+	} else {
+		ws->eof = true;
+	}
 	*ret = put_record(msg, WS_OP_CLOSE, 0, code, 0);
-	return true;
-error:
-	*ret = sock_error(sk);
 	return true;
 }
 
-static bool worth_waking(const struct sock *sk, const struct ws *ws)
+/* @from: what comes before it was looked at already (MSG_PEEK) */
+static bool worth_waking(const struct sock *sk, const struct ws *ws, u64 from)
 {
-	return ws_readable(ws) || READ_ONCE(ws->error) || ws_rx_ended(ws) || READ_ONCE(sk->sk_err) ||
+	return READ_ONCE(ws->ready) > max(READ_ONCE(ws->head), from) || READ_ONCE(ws->error) || ws_rx_ended(ws) || READ_ONCE(sk->sk_err) ||
 	       ws_source_ended(sk);
 }
 
 /* Sleeps with the lock dropped. Returns 0, -EAGAIN, -EINTR, -ERESTARTSYS or -EPIPE. */
-static int wait_readable(struct sock *sk, struct ws *ws, long *timeo)
+static int wait_readable(struct sock *sk, struct ws *ws, u64 from, long *timeo)
 {
 	DEFINE_WAIT_FUNC(wait, woken_wake_function);
 	int rc;
@@ -482,10 +510,20 @@ static int wait_readable(struct sock *sk, struct ws *ws, long *timeo)
 		return sock_intr_errno(*timeo);
 	add_wait_queue(sk_sleep(sk), &wait);
 	sk_set_bit(SOCKWQ_ASYNC_WAITDATA, sk);
-	rc = sk_wait_event(sk, timeo, worth_waking(sk, ws), &wait);
+	rc = sk_wait_event(sk, timeo, worth_waking(sk, ws, from), &wait);
 	sk_clear_bit(SOCKWQ_ASYNC_WAITDATA, sk);
 	remove_wait_queue(sk_sleep(sk), &wait);
 	return rc < 0 ? rc : 0;
+}
+
+/* MSG_WAITALL, and the rest will not come in time. */
+static int short_of_all(struct ws *ws, struct msghdr *msg, struct take *t)
+{
+	if (batch_room(ws, msg))
+		batch_add(t);
+	if (put_records(msg, t))
+		msg->msg_flags |= MSG_CTRUNC;
+	return t->copied;
 }
 
 /**
@@ -504,6 +542,8 @@ int ws_recvmsg(struct sock *sk, struct msghdr *msg, size_t len, int flags)
 	long timeo;
 	int ret;
 
+	/* io_uring looks at it also after an error */
+	msg->msg_inq = 0;
 	if (unlikely(flags & MSG_ERRQUEUE))
 		return sk->sk_family == AF_INET6 ? sock_recv_errqueue(sk, msg, len, SOL_IPV6, IPV6_RECVERR) :
 						   sock_recv_errqueue(sk, msg, len, SOL_IP, IP_RECVERR);
@@ -511,33 +551,40 @@ int ws_recvmsg(struct sock *sk, struct msghdr *msg, size_t len, int flags)
 		return -EOPNOTSUPP;
 
 	t.copied = t.start = 0;
-	t.flags = t.nr = 0;
+	t.opcode = t.flags = t.nr = 0;
 	t.moved = false;
+	t.off = 0;
 	t.spot.skb = NULL;
 	lock_sock(sk);
 	timeo = sock_rcvtimeo(sk, flags & MSG_DONTWAIT);
 	for (;;) {
+		u64 from = flags & MSG_PEEK ? t.off : 0;
+
 		if (unlikely(!ws_source_ok(sk, ws)))
 			ws_fail(sk, ws, WS_FAIL_STOLEN);
-		if (ws_readable(ws)) {
+		if (ws->ready > max(ws->head, from)) {
 			if (receive(sk, ws, msg, flags, &t, &ret))
 				break;
-			continue;
+			if (!signal_pending(current) || !ws_readable(ws))
+				continue;
+			/* many frames that carry nothing: the next call goes on */
+			ret = sock_intr_errno(timeo);
+			break;
 		}
 		if (unlikely(ws->scan_again)) {
 			/* there may be messages before the end or the error */
 			ws_rx_run(sk, ws);
+			cond_resched();
 			continue;
 		}
-		if (t.copied && (timeo == 0 || signal_pending(current) || worth_waking(sk, ws))) {
-			/* MSG_WAITALL, and the rest will not come in time */
-			put_records(msg, &t);
-			ret = t.copied;
+		if (t.copied && (timeo == 0 || signal_pending(current) || worth_waking(sk, ws, from))) {
+			ret = short_of_all(ws, msg, &t);
 			break;
 		}
 		if (at_end(sk, ws, msg, &ret))
 			break;
-		ret = wait_readable(sk, ws, &timeo);
+		ret = wait_readable(sk, ws, from, &timeo);
+		t.spot.skb = NULL;
 		if (ret && !t.copied)
 			break;
 	}
@@ -567,7 +614,7 @@ int ws_inq(struct sock *sk)
 	while (!t.rd.left && t.off < ws->ready && !take_header(sk, ws, &t, &h)) {
 		t.off += h.size;
 		if (!ws_op_is_control(h.opcode) || ws_rx_delivers(ws, h.opcode)) {
-			ws_rx_enter(&t.rd, &h);
+			ws_rx_enter(ws, &t.rd, &h);
 			if (h.fin)
 				break;
 		} else {

@@ -47,16 +47,23 @@ bool ws_rx_delivers(const struct ws *ws, u8 opcode)
 	       (opcode == WS_OP_PONG && ws->flags & WEBSOCKET_F_PONG);
 }
 
+/* Whether a message is checked is decided when it begins. */
+static u8 text_state(const struct ws *ws)
+{
+	return ws->flags & WEBSOCKET_F_NO_UTF8 ? WS_UTF8_UNCHECKED : WS_UTF8_START;
+}
+
 /**
  * ws_rx_enter() - the reader passes the header of a data frame
+ * @ws: its context
  * @rd: the read cursor
  * @h: the header
  */
-void ws_rx_enter(struct ws_read *rd, const struct ws_header *h)
+void ws_rx_enter(const struct ws *ws, struct ws_read *rd, const struct ws_header *h)
 {
 	if (h->opcode != WS_OP_CONTINUATION) {
 		rd->opcode = h->opcode;
-		rd->utf8 = WS_UTF8_START;
+		rd->utf8 = text_state(ws);
 		rd->begun = false;
 	}
 	rd->left = h->len;
@@ -99,7 +106,7 @@ static enum ws_failure scan_data(struct ws *ws, const struct ws_header *h)
 	if (h->opcode != WS_OP_CONTINUATION) {
 		ws->scan_opcode = h->opcode;
 		ws->message_len = 0;
-		ws->message_start = ws->scan;
+		ws->ahead = (struct ws_ahead){ .off = ws->scan, .utf8 = text_state(ws) };
 	}
 	/* lengths are below 2^63 and message_len is at most max_message or really arrived: no overflow */
 	ws->message_len += h->len;
@@ -108,7 +115,7 @@ static enum ws_failure scan_data(struct ws *ws, const struct ws_header *h)
 	ws->rx_frames++;
 	ws->rx_bytes += h->len;
 	ws->scan_whole = h->fin;
-	ws->frame_start = ws->scan;
+	ws->frame_head = h->size;
 	ws->frame_data = ws->scan + h->size;
 	return WS_FAIL_NONE;
 }
@@ -137,7 +144,7 @@ static bool scan_frame(struct sock *sk, struct ws *ws, struct ws_spot *spot, u64
 		pass->failure = scan_data(ws, &h);
 		shown = h.len || h.fin;
 		if (!shown && pass->at_head)
-			ws_rx_enter(&ws->read, &h);
+			ws_rx_enter(ws, &ws->read, &h);
 	}
 	if (pass->failure)
 		return false;
@@ -180,21 +187,20 @@ static void scan(struct sock *sk, struct ws *ws, struct pass *pass)
 	}
 }
 
-/* Where check_ahead() goes on: at the start of the unfinished message, or where the reader is if it was faster. */
+/* Where check_ahead() goes on: where it was, from the start of the message, or where the reader is if that was faster. */
 static void ahead_start(const struct ws *ws, struct ws_ahead *a)
 {
-	if (a->off <= ws->message_start) {
-		a->off = ws->message_start;
+	if (a->off >= ws->head)
+		return;
+	a->off = ws->head;
+	a->left = ws->read.left;
+	a->key = ws->read.key;
+	a->utf8 = ws->read.utf8;
+	a->open = ws->read.opcode;
+	if (ws->read.control) {
+		/* inside a control frame between fragments */
+		a->off += a->left;
 		a->left = 0;
-		a->utf8 = WS_UTF8_START;
-		a->open = false;
-	}
-	if (a->off < ws->head) {
-		a->off = ws->head;
-		a->left = ws->read.left;
-		a->key = ws->read.key;
-		a->utf8 = ws->read.utf8;
-		a->open = ws->read.opcode;
 	}
 }
 
@@ -229,9 +235,11 @@ static enum ws_failure check_ahead(struct sock *sk, struct ws *ws, struct pass *
 	struct ws_spot spot = {};
 	u64 end;
 
-	if (ws->scan_opcode != WS_OP_TEXT || ws->flags & WEBSOCKET_F_NO_UTF8)
+	if (ws->scan_opcode != WS_OP_TEXT)
 		return WS_FAIL_NONE;
 	ahead_start(ws, a);
+	if (a->utf8 == WS_UTF8_UNCHECKED)
+		return WS_FAIL_NONE;
 	end = min(ws_source_tail(sk, ws), ws->scan);
 	if (end > a->off + PASS_BYTES) {
 		end = a->off + PASS_BYTES;
@@ -268,7 +276,7 @@ static u64 streaming_end(const struct sock *sk, const struct ws *ws)
 	u64 tail = ws_source_tail(sk, ws);
 
 	if (tail <= ws->frame_data && ws->frame_data <= ws->scan)
-		return ws->frame_start;
+		return ws->frame_data - ws->frame_head;
 	return min(tail, ws->scan);
 }
 
@@ -284,7 +292,7 @@ static void set_expectation(struct sock *sk, struct ws *ws, struct pass *pass)
 	if (ws->streaming)
 		pass->ready = max(pass->ready, streaming_end(sk, ws));
 	if (tail < ws->scan && !ws->streaming &&
-	    (ws->scan_opcode != WS_OP_TEXT || ws->flags & WEBSOCKET_F_NO_UTF8))
+	    (ws->scan_opcode != WS_OP_TEXT || ws->ahead.utf8 == WS_UTF8_UNCHECKED))
 		ws_source_want(sk, ws, ws->scan);
 	else
 		ws_source_want(sk, ws, 0);
@@ -352,7 +360,7 @@ void ws_rx_run(struct sock *sk, struct ws *ws)
 		ws_rx_drop(sk, ws);
 	ws->scan_again = pass.again && !ws_rx_ended(ws);
 	if (ws->scan_again)
-		ws_timer_retry(sk, ws);
+		ws_timer_retry(sk, ws, 1);
 	if (wake)
 		ws->base->data_ready(sk);
 }

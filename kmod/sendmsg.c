@@ -44,6 +44,8 @@ static void gather_rewind(struct gather *g, unsigned int nr, size_t size)
 		g->size -= last->bv_len;
 		put_page(last->bv_page);
 	}
+	if (g->more)
+		g->more->nr = nr;
 	if (nr)
 		gather_bvec(g)[nr - 1].bv_len -= g->size - size;
 	g->size = size;
@@ -156,10 +158,12 @@ static ssize_t gather_frame(struct sock *sk, struct ws *ws, struct gather *g, st
 static size_t send_room(const struct sock *sk, size_t want)
 {
 	int room = READ_ONCE(sk->sk_sndbuf) - READ_ONCE(sk->sk_wmem_queued);
+	u32 lowat = tcp_notsent_lowat(tcp_sk(sk));
 
 	if (!sk_stream_memory_free(sk))
 		return 0;
-	room = max(room - room / 16, 1024);
+	/* TCP would leave us with what is above the mark */
+	room = max_t(int, min_t(u32, room - room / 16, lowat), 1024);
 	if (want > room && !sk_stream_is_writeable(sk))
 		return 0;
 	return min_t(size_t, room, FRAME_MAX);
@@ -185,15 +189,22 @@ static int send_error(struct sock *sk, struct ws *ws)
 	return 0;
 }
 
-static bool worth_waking(const struct sock *sk, const struct ws *ws, bool mine)
+/* What a sender is about to send. */
+enum turn {
+	TURN_FIRST,		/* the first frame of a message: other senders finish theirs before */
+	TURN_NEXT,		/* the next frame of its message */
+	TURN_CONTROL,		/* a control frame: it may stand between those */
+};
+
+static bool worth_waking(const struct sock *sk, const struct ws *ws, enum turn turn)
 {
 	return READ_ONCE(ws->error) || READ_ONCE(ws->state) != WEBSOCKET_STATE_OPEN || READ_ONCE(sk->sk_err) ||
 	       READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN ||
-	       ((mine || !READ_ONCE(ws->tx_busy)) && !READ_ONCE(ws->rest.page) && sk_stream_is_writeable(sk));
+	       ((turn != TURN_FIRST || !READ_ONCE(ws->tx_busy)) && !READ_ONCE(ws->rest.page) && sk_stream_is_writeable(sk));
 }
 
 /* Sleeps with the lock dropped. Returns 0, -EAGAIN, -EINTR, -ERESTARTSYS or -EPIPE. */
-static int wait_writeable(struct sock *sk, struct ws *ws, bool mine, long *timeo)
+static int wait_writeable(struct sock *sk, struct ws *ws, enum turn turn, long *timeo)
 {
 	DEFINE_WAIT_FUNC(wait, woken_wake_function);
 	int rc;
@@ -205,13 +216,13 @@ static int wait_writeable(struct sock *sk, struct ws *ws, bool mine, long *timeo
 	if (signal_pending(current))
 		return sock_intr_errno(*timeo);
 	add_wait_queue(sk_sleep(sk), &wait);
-	rc = sk_wait_event(sk, timeo, worth_waking(sk, ws, mine), &wait);
+	rc = sk_wait_event(sk, timeo, worth_waking(sk, ws, turn), &wait);
 	remove_wait_queue(sk_sleep(sk), &wait);
 	return rc < 0 ? rc : 0;
 }
 
-/* Waits until a frame may be sent; @mine: between two frames of the caller's message. Returns its room, or an errno. */
-static ssize_t wait_room(struct sock *sk, struct ws *ws, size_t want, bool mine, long *timeo)
+/* Waits until a frame may be sent. Returns its room, or an errno. */
+static ssize_t wait_room(struct sock *sk, struct ws *ws, size_t want, enum turn turn, long *timeo)
 {
 	ssize_t room;
 	int err;
@@ -220,16 +231,17 @@ static ssize_t wait_room(struct sock *sk, struct ws *ws, size_t want, bool mine,
 		err = send_error(sk, ws);
 		if (err)
 			return err;
-		if (mine || !ws->tx_busy) {
-			room = ws_tx_joins(sk, ws, want) ? 0 : ws_tx_flush(sk, ws);
+		if (turn != TURN_FIRST || !ws->tx_busy) {
+			/* what is held back waits for this frame to join it */
+			room = ws->held ? 0 : ws_tx_flush(sk, ws);
 			if (!room)
 				room = send_room(sk, want);
 			if (room > 0 || room == -EPIPE)
 				return room;
 		}
-		if (mine)
-			ws->tx_busy = true;
-		err = wait_writeable(sk, ws, mine, timeo);
+		if (turn == TURN_NEXT)
+			WRITE_ONCE(ws->tx_busy, true);
+		err = wait_writeable(sk, ws, turn, timeo);
 		if (err)
 			return err;
 	}
@@ -254,6 +266,8 @@ static ssize_t send_frame(struct sock *sk, struct ws *ws, struct iov_iter *iter,
 		return done;
 	fin = fin && done == n;
 	err = ws_tx_send(sk, ws, gather_bvec(&g), g.nr, g.more, g.size, flags);
+	if (err == -EAGAIN)
+		iov_iter_revert(iter, done);
 	if (err)
 		return err;
 	ws->tx_opcode = fin ? 0 : ws->tx_opcode ?: opcode;
@@ -267,7 +281,9 @@ static void leave_message(struct sock *sk, struct ws *ws, bool mine)
 	if (!mine || !ws->tx_busy)
 		return;
 	WRITE_ONCE(ws->tx_busy, false);
-	ws->base->write_space(sk);
+	/* pollers were told of no room because of it: if there is none either, TCP is to tell them when */
+	set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
+	ws_tx_run(sk, ws);
 }
 
 /* An open message goes on (RFC 6455 5.4): with its own opcode or none. */
@@ -288,10 +304,10 @@ static ssize_t send_message(struct sock *sk, struct ws *ws, struct iov_iter *ite
 	size_t done = 0;
 	ssize_t rc;
 
-	do {
+	for (;;) {
 		size_t left = n - done, len;
 
-		rc = wait_room(sk, ws, left, mine, timeo);
+		rc = wait_room(sk, ws, left, mine ? TURN_NEXT : TURN_FIRST, timeo);
 		if (rc < 0)
 			break;
 		/* meanwhile another sender may have left a message open */
@@ -301,11 +317,15 @@ static ssize_t send_message(struct sock *sk, struct ws *ws, struct iov_iter *ite
 		len = min_t(size_t, left, rc);
 		rc = send_frame(sk, ws, iter, opcode, !more && len == left, len,
 				more ? MSG_MORE : flags & MSG_BATCH);
+		if (rc == -EAGAIN)
+			continue;
 		if (rc < 0)
 			break;
 		done += rc;
 		mine = true;
-	} while (done < n);
+		if (done == n)
+			break;
+	}
 	leave_message(sk, ws, mine);
 	return done ? done : min_t(ssize_t, rc, 0);
 }
@@ -337,6 +357,10 @@ static ssize_t send_some(struct sock *sk, struct ws *ws, struct iov_iter *iter, 
 	if (!i)
 		return err;
 	err = ws_tx_send(sk, ws, gather_bvec(&g), g.nr, g.more, g.size, 0);
+	if (err == -EAGAIN) {
+		for (nr = 0; nr < i; nr++)
+			iov_iter_revert(iter, b[nr].len);
+	}
 	if (err)
 		return err;
 	for (nr = 0; nr < i; nr++)
@@ -352,10 +376,12 @@ static ssize_t send_batch(struct sock *sk, struct ws *ws, struct iov_iter *iter,
 	ssize_t rc = 0;
 
 	while (nr) {
-		rc = wait_room(sk, ws, b->len, false, timeo);
+		rc = wait_room(sk, ws, b->len, TURN_FIRST, timeo);
 		if (rc < 0)
 			break;
 		rc = ws->tx_opcode ? -EINVAL : send_some(sk, ws, iter, b, nr, rc);
+		if (rc == -EAGAIN)
+			continue;
 		if (rc < 0)
 			break;
 		if (!rc) {
@@ -403,7 +429,7 @@ static ssize_t send_control(struct sock *sk, struct ws *ws, struct msghdr *msg, 
 		return n;
 	}
 	do {
-		rc = wait_room(sk, ws, n, false, timeo);
+		rc = wait_room(sk, ws, n, TURN_CONTROL, timeo);
 		if (rc < 0)
 			return rc;
 		rc = ws_tx_control(sk, ws, opcode, data, n, false);

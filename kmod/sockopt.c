@@ -6,7 +6,7 @@
 #define FLAGS_KNOWN (WEBSOCKET_F_CLIENT | WEBSOCKET_F_NO_UTF8 | WEBSOCKET_F_PING | WEBSOCKET_F_PONG | WEBSOCKET_F_BATCH | \
 		     WEBSOCKET_F_TEXT)
 /* What may not change once the protocol has started: the frames in the queue were judged by it. */
-#define FLAGS_FIXED (WEBSOCKET_F_CLIENT | WEBSOCKET_F_NO_UTF8)
+#define FLAGS_FIXED WEBSOCKET_F_CLIENT
 
 #define DEFAULT_MAX_MESSAGE	(1U << 20)
 #define DEFAULT_PONG_MS		10000

@@ -234,7 +234,7 @@ static bool grow(struct sock *sk, struct ws *ws)
 	if (size >= limit ||
 	    (queued < tcp_win_from_space(sk, size) / 2 && atomic_read(&sk->sk_rmem_alloc) < size / 2))
 		return false;
-	size = min(limit, size * 2);
+	size = size > limit / 2 ? limit : size * 2;
 	WRITE_ONCE(sk->sk_rcvbuf, size);
 	WRITE_ONCE(tcp_sk(sk)->window_clamp, tcp_win_from_space(sk, size));
 	return true;
@@ -285,4 +285,15 @@ bool ws_source_full(struct sock *sk, struct ws *ws)
 bool ws_source_ended(const struct sock *sk)
 {
 	return READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN || sk->sk_state == TCP_CLOSE;
+}
+
+/**
+ * ws_source_shut() - is it us who keep the peer from sending?
+ * @sk: the socket
+ *
+ * Unread data has used up the window: then nothing that the peer does can show that it lives.
+ */
+bool ws_source_shut(const struct sock *sk)
+{
+	return tcp_epollin_ready(sk, INT_MAX);
 }

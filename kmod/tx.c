@@ -9,8 +9,8 @@
  * send, or from the timer when TCP refused for want of memory (then no ACK may ever call us). So there is no frame that is
  * announced and not delivered, a writer killed at any point owes nothing, and a control frame fits behind every frame.
  *
- * sendmmsg() marks all messages but its last with MSG_BATCH. They are held back as ws->rest, each joined to the one before as long
- * as they lie side by side in memory, so that TCP is called once for all. If the last one never comes, the timer sends them.
+ * sendmmsg() marks all messages but its last with MSG_BATCH. They are held back as ws->rest, where the next one joins them if it
+ * lies right behind in memory, so that TCP is called once for many. If the last one never comes, the timer sends them.
  *
  * Control frames sent from softirq lie in pages of their own, one for each CPU, filled one frame after the other: not in the page
  * fragment of the interrupted task, and not in one of the socket's, which would stay with the socket.
@@ -29,14 +29,12 @@ struct control_page {
 static DEFINE_PER_CPU(struct control_page, control_pages);
 
 /**
- * ws_tx_allowed() - may the module itself send on this socket?
+ * ws_tx_allowed() - can this socket send?
  * @sk: the socket
- *
- * With sk_err set a send would take the error away from the application; after SEND_SHUTDOWN and on an orphan it cannot.
  */
 bool ws_tx_allowed(const struct sock *sk)
 {
-	return (1 << sk->sk_state) & (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT) && !sk->sk_err &&
+	return (1 << sk->sk_state) & (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT) &&
 	       !(sk->sk_shutdown & SEND_SHUTDOWN) && !sock_flag(sk, SOCK_DEAD) && sk->sk_socket;
 }
 
@@ -49,23 +47,8 @@ bool ws_tx_blocked(const struct ws *ws)
 	return (READ_ONCE(ws->rest.page) && !READ_ONCE(ws->held)) || READ_ONCE(ws->tx_busy);
 }
 
-/**
- * ws_tx_joins() - will a frame be gathered right behind what is held back?
- * @sk: the socket
- * @ws: its context
- * @n: payload of the frame
- * Context: owner
- */
-bool ws_tx_joins(struct sock *sk, const struct ws *ws, size_t n)
-{
-	const struct page_frag *pfrag = sk_page_frag(sk);
-
-	return ws->held && !ws->rest.more && ws->rest.page == pfrag->page &&
-	       ws->rest.off + ws->rest.len == pfrag->offset && pfrag->offset + WS_HEADER_MAX + n <= pfrag->size;
-}
-
-/* Keeps what TCP left of @bv: its bytes from @done on. Takes over @more, in which @bv[1] and on stand. */
-static void keep_rest(struct ws *ws, const struct bio_vec *bv, struct ws_more *more, size_t done)
+/* Keeps what TCP left of @bv, @nr pieces: its bytes from @done on. Takes over @more, in which @bv[1] and on stand. */
+static void keep_rest(struct ws *ws, const struct bio_vec *bv, unsigned int nr, struct ws_more *more, size_t done)
 {
 	unsigned int i = 0;
 
@@ -75,8 +58,10 @@ static void keep_rest(struct ws *ws, const struct bio_vec *bv, struct ws_more *m
 	}
 	ws->rest.off = bv[i].bv_offset + done;
 	ws->rest.len = bv[i].bv_len - done;
-	if (more)
+	if (more) {
 		more->next = i + 1;
+		more->nr = nr;
+	}
 	ws->rest.more = more;
 	WRITE_ONCE(ws->rest.page, bv[i].bv_page);
 }
@@ -117,6 +102,9 @@ static ssize_t push(struct sock *sk, struct ws *ws, struct bio_vec *bv, unsigned
 {
 	ssize_t n;
 
+	/* the bytes of somebody else would stand in the middle of ours */
+	if (unlikely(ws->tx_seq != tcp_sk(sk)->write_seq))
+		return -EPIPE;
 	ws->in_tcp = true;
 	n = ws_tcp_push(sk, bv, nr, size, flags);
 	ws->in_tcp = false;
@@ -129,7 +117,7 @@ static void retry_later(struct sock *sk, struct ws *ws)
 {
 	set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
 	if (sk_stream_memory_free(sk))
-		ws_timer_retry(sk, ws);
+		ws_timer_retry_memory(sk, ws);
 }
 
 /**
@@ -169,54 +157,78 @@ int ws_tx_flush(struct sock *sk, struct ws *ws)
 	return 0;
 }
 
-/* What was held back, with the frame that just joined it: taken or not, it counts as sent. */
-static int send_held(struct sock *sk, struct ws *ws)
+/*
+ * Puts a frame behind those that are held back. False: it does not lie right behind them; they go first.
+ */
+static bool join_held(struct ws *ws, const struct bio_vec *bv, unsigned int nr, struct ws_more *more)
 {
-	int err = ws_tx_flush(sk, ws);
+	if (nr > 1 || ws->rest.more || bv->bv_page != ws->rest.page || bv->bv_offset != ws->rest.off + ws->rest.len)
+		return false;
+	ws->rest.len += bv->bv_len;
+	put_page(bv->bv_page);
+	kfree(more);
+	return true;
+}
 
-	return err == -EAGAIN ? 0 : err;
+/* Holds a frame back, for more is about to come. */
+static void hold(struct sock *sk, struct ws *ws, const struct bio_vec *bv, unsigned int nr, struct ws_more *more)
+{
+	keep_rest(ws, bv, nr, more, 0);
+	WRITE_ONCE(ws->held, true);
+	ws_timer_retry(sk, ws, 1);
+}
+
+static void drop(struct bio_vec *bv, unsigned int nr, struct ws_more *more)
+{
+	while (nr)
+		put_page(bv[--nr].bv_page);
+	kfree(more);
 }
 
 /**
  * ws_tx_send() - hand a frame, or several, to TCP
  * @sk: the socket
  * @ws: its context
- * @nr: entries
  * @bv: the pages, @nr of them, with a reference each that passes to this function
- * @more: the object in which @bv[1] and on stand, from kmalloc(); NULL if @nr is 1
+ * @nr: at least 1
+ * @more: the object in which @bv[1] and on stand, from kmalloc(); NULL if @bv is not in one
  * @size: their bytes
  * @flags: MSG_MORE, MSG_BATCH or 0
  *
- * Call with nothing pending (ws_tx_flush() returned 0), or if ws_tx_joins(), and with ws_tx_allowed(). What TCP does not take
- * becomes the rest.
- * Return: 0, or a negative errno if the connection cannot send any more.
+ * Call with nothing pending but what is held back, and ws_tx_allowed(). What TCP does not take becomes the rest.
+ * Return: 0; -EAGAIN: nothing was taken, for what is held back has to go first and cannot; or a negative errno if the connection
+ * cannot send any more.
  */
 int ws_tx_send(struct sock *sk, struct ws *ws, struct bio_vec *bv, unsigned int nr, struct ws_more *more, size_t size,
 	       int flags)
 {
 	ssize_t n;
-	unsigned int i;
 
 	ws_assert_locked(sk);
 	if (ws->held) {
-		ws->rest.len += size;
-		put_page(bv->bv_page);
-		return flags & MSG_BATCH ? 0 : send_held(sk, ws);
+		bool joined = join_held(ws, bv, nr, more);
+
+		if (joined && flags & MSG_BATCH)
+			return 0;
+		n = ws_tx_flush(sk, ws);
+		/* it counts as sent when it is the rest */
+		if (joined)
+			return n == -EAGAIN ? 0 : n;
+		if (n) {
+			drop(bv, nr, more);
+			return n;
+		}
 	}
 	if (flags & MSG_BATCH) {
-		keep_rest(ws, bv, more, 0);
-		WRITE_ONCE(ws->held, true);
-		ws_timer_retry(sk, ws);
+		hold(sk, ws, bv, nr, more);
 		return 0;
 	}
 	n = push(sk, ws, bv, nr, size, flags);
 	if (n == size || (n < 0 && n != -EAGAIN)) {
-		for (i = 0; i < nr; i++)
-			put_page(bv[i].bv_page);
-		kfree(more);
+		drop(bv, nr, more);
 		return min_t(ssize_t, n, 0);
 	}
-	keep_rest(ws, bv, more, max_t(ssize_t, n, 0));
+	keep_rest(ws, bv, nr, more, max_t(ssize_t, n, 0));
 	retry_later(sk, ws);
 	return 0;
 }
@@ -264,6 +276,7 @@ void ws_tx_exit(void)
 
 /* What TCP's settings are while a control frame goes out, and what they were. */
 struct tcp_mode {
+	int err;
 	gfp_t allocation;
 	bool use_task_frag;
 	u8 nonagle;
@@ -271,11 +284,13 @@ struct tcp_mode {
 	u32 notsent_lowat;
 };
 
-/* Neither sleeps nor uses the interrupted task's pages, passes Nagle and TCP_CORK; forced, also a full send buffer. */
+/* A send of the module's own: neither takes sk_err away, nor sleeps, nor uses the interrupted task's pages, passes Nagle and TCP_CORK; forced, also a full send buffer. */
 static void enter_control_mode(struct sock *sk, struct tcp_mode *saved, bool force)
 {
 	struct tcp_sock *tp = tcp_sk(sk);
 
+	/* one that has not ended the connection (recvmmsg, IP_RECVERR) is for the application */
+	saved->err = xchg(&sk->sk_err, 0);
 	saved->allocation = sk->sk_allocation;
 	saved->use_task_frag = sk->sk_use_task_frag;
 	saved->nonagle = tp->nonagle;
@@ -294,6 +309,8 @@ static void leave_control_mode(struct sock *sk, const struct tcp_mode *saved, bo
 {
 	struct tcp_sock *tp = tcp_sk(sk);
 
+	if (unlikely(saved->err))
+		cmpxchg(&sk->sk_err, 0, saved->err);
 	sk->sk_allocation = saved->allocation;
 	sk->sk_use_task_frag = saved->use_task_frag;
 	tp->nonagle = saved->nonagle;
@@ -345,8 +362,10 @@ int ws_tx_control(struct sock *sk, struct ws *ws, u8 opcode, const void *data, u
 	ws_assert_locked(sk);
 	if (!ws_tx_allowed(sk))
 		return -EPIPE;
-	if (unlikely(ws->tx_seq != tcp_sk(sk)->write_seq))
+	if (unlikely(ws->tx_seq != tcp_sk(sk)->write_seq)) {
+		ws_fail(sk, ws, WS_FAIL_STOLEN);
 		return -EPIPE;
+	}
 	enter_control_mode(sk, &saved, force);
 	err = send_control(sk, ws, opcode, data, len, force);
 	leave_control_mode(sk, &saved, force);

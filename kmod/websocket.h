@@ -52,7 +52,6 @@ struct ws_base {
 /* ws->deferred: what a callback left for release_cb because the socket was owned */
 #define WS_DEFER_RX	1
 #define WS_DEFER_TX	2
-#define WS_DEFER_TIMER	4
 
 /* Where the next recvmsg() goes on: in the frame at ws->head. */
 struct ws_read {
@@ -60,7 +59,7 @@ struct ws_read {
 	u32 key;	/* masking key as it applies to the next byte */
 	u8 opcode;	/* of the message being read; 0: between messages */
 	u8 control;	/* that frame is a control frame which is delivered: its opcode; 0: a data frame */
-	u8 utf8;	/* of a text message: state after the last byte read */
+	u8 utf8;	/* of a text message: state after the last byte read, or WS_UTF8_UNCHECKED */
 	bool fin;	/* that frame is the last of its message */
 	bool begun;	/* part of the message was delivered */
 	bool control_begun;	/* part of the control frame was delivered */
@@ -68,12 +67,15 @@ struct ws_read {
 
 /* How far the text of an incomplete message was checked ahead of the reader. */
 struct ws_ahead {
-	u64 off;	/* stream offset of the next byte; up to ws->message_start: not in use */
+	u64 off;	/* stream offset of the next byte; below ws->head: the reader was faster */
 	u64 left;	/* payload of the frame there that is left; 0: a header stands there */
 	u32 key;
 	u8 utf8;
 	bool open;	/* inside a text message */
 };
+
+/* ws_read.utf8, ws_ahead.utf8: WEBSOCKET_F_NO_UTF8 was set when the message began. Above the states of core/utf8.h. */
+#define WS_UTF8_UNCHECKED	9
 
 /* Bytes handed to us for sending that TCP has not taken: a run of pages, sent before anything else. */
 struct ws_rest {
@@ -118,10 +120,13 @@ struct ws {
 	u32 flags;		/* WEBSOCKET_F_* */
 	u8 state;		/* WEBSOCKET_STATE_* */
 	u8 failure;		/* enum ws_failure */
-	u8 deferred;		/* WS_DEFER_* */
+	u8 deferred;		/* WS_DEFER_*; written by the owner, who also runs the backlog, alone */
+	bool timer_deferred;	/* likewise the timer; written with the spin lock held: not in the same word */
 	u8 scan_opcode;		/* of the unfinished message at scan; 0: none */
+	u8 frame_head;		/* size of the header before frame_data */
 	bool scan_whole;	/* the frame that ends at scan is its last */
 	bool scan_again;	/* more has arrived than one pass may examine */
+	bool eof;		/* recvmsg() has reported the end without Close: it stays so */
 	bool streaming;		/* its parts are delivered as they come, because TCP cannot hold it */
 	bool in_tcp;		/* inside TCP's send functions: they call sk_write_space */
 
@@ -139,11 +144,12 @@ struct ws {
 	struct ws_rest rest;
 	struct ws_pong *pong;
 
-	struct ws_read read;
+	union {
+		struct ws_read read;
+		struct rcu_head rcu;	/* after ws_close() */
+	};
 	struct ws_ahead ahead;
-	u64 message_start;	/* offset of the unfinished message at scan */
-	u64 frame_start;	/* offset of the last data frame examined */
-	u64 frame_data;		/* offset of its payload */
+	u64 frame_data;		/* offset of the payload of the last data frame examined */
 	u64 message_len;	/* payload announced so far of the unfinished message at scan */
 	u64 max_message;
 
@@ -156,7 +162,7 @@ struct ws {
 	bool close_waits;	/* the closing handshake has a time limit */
 	bool retry;		/* the timer is to try sending again */
 	u32 ping_id;		/* its payload */
-	u64 ping_ns;		/* its time */
+	u32 ping_us;		/* its time, in microseconds */
 	int error;		/* positive errno of the ended connection; 0: none. Sticky */
 	u32 rtt_us;
 	struct timer_list timer;
@@ -167,8 +173,6 @@ struct ws {
 	u64 tx_messages, tx_frames, tx_bytes;
 	u32 rx_pings, rx_pongs, tx_pings, tx_pongs;
 	u32 skipped_messages;
-
-	struct rcu_head rcu;
 };
 
 /* main.c */
@@ -227,12 +231,13 @@ void ws_source_consume(struct sock *sk, struct ws *ws, u64 n);
 void ws_source_want(struct sock *sk, struct ws *ws, u64 until);
 bool ws_source_full(struct sock *sk, struct ws *ws);
 bool ws_source_ended(const struct sock *sk);
+bool ws_source_shut(const struct sock *sk);
 
 /* rx.c: the scan cursor */
 void ws_rx_run(struct sock *sk, struct ws *ws);
 void ws_rx_drop(struct sock *sk, struct ws *ws);
 bool ws_rx_delivers(const struct ws *ws, u8 opcode);
-void ws_rx_enter(struct ws_read *rd, const struct ws_header *h);
+void ws_rx_enter(const struct ws *ws, struct ws_read *rd, const struct ws_header *h);
 void ws_data_ready(struct sock *sk);
 
 /* recvmsg.c: the read cursor */
@@ -242,7 +247,6 @@ int ws_inq(struct sock *sk);
 /* tx.c */
 bool ws_tx_allowed(const struct sock *sk);
 bool ws_tx_blocked(const struct ws *ws);
-bool ws_tx_joins(struct sock *sk, const struct ws *ws, size_t n);
 int ws_tx_send(struct sock *sk, struct ws *ws, struct bio_vec *bv, unsigned int nr, struct ws_more *more, size_t size,
 	       int flags);
 int ws_tx_flush(struct sock *sk, struct ws *ws);
@@ -273,7 +277,8 @@ void ws_state_change(struct sock *sk);
 void ws_timer(struct timer_list *t);
 void ws_timer_run(struct sock *sk, struct ws *ws);
 void ws_timer_arm(struct sock *sk, struct ws *ws);
-void ws_timer_retry(struct sock *sk, struct ws *ws);
+void ws_timer_retry(struct sock *sk, struct ws *ws, unsigned long delay);
+void ws_timer_retry_memory(struct sock *sk, struct ws *ws);
 
 /* diag.c */
 void ws_info_fill(const struct ws *ws, struct websocket_info *info);

@@ -80,7 +80,7 @@ static inline void ws_compat_proto_ops(struct proto_ops *ops)
  * @flags: MSG_MORE or 0
  *
  * Never sleeps for memory, never raises SIGPIPE. TCP takes its own references to the pages.
- * Context: the socket lock is held; sk_err is 0 (TCP would consume it).
+ * Context: the socket lock is held; with sk_err set TCP would consume it and send nothing
  * Return: bytes taken, from the start; or a negative errno if none was.
  */
 static inline ssize_t ws_tcp_push(struct sock *sk, struct bio_vec *bv, unsigned int nr, size_t size, int flags)

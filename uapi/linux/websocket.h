@@ -20,7 +20,7 @@
  * Between the two calls the socket is plain TCP (but cannot be disconnected, listen or enter TCP_REPAIR). The first
  * WEBSOCKET_CONFIG starts the protocol atomically: what is already queued is taken as frames, so the HTTP head must
  * have been read up to exactly its last byte, and frames that came with it are not lost. Later WEBSOCKET_CONFIG calls
- * may change limits, timers and flags, but neither the role nor WEBSOCKET_F_NO_UTF8.
+ * may change limits, timers and flags, not the role; WEBSOCKET_F_NO_UTF8 counts from the next message on.
  *
  *	TCP_ULP		ENOENT		the module is not loaded, and the caller may not load it (CAP_NET_ADMIN)
  *			EEXIST		the socket has an upper layer protocol
@@ -28,8 +28,7 @@
  *			EOPNOTSUPP	not a plain TCP socket (MPTCP, BPF sockmap, TCP_REPAIR, replaced operations)
  *			EBUSY		the socket belongs to another kernel user (KCM, a sockmap)
  *			ENOMEM
- *	WEBSOCKET_CONFIG EINVAL		shorter than 4 bytes, an unknown flag, a time above WEBSOCKET_MAX_MS, a change of
- *					role or of WEBSOCKET_F_NO_UTF8
+ *	WEBSOCKET_CONFIG EINVAL		shorter than 4 bytes, an unknown flag, a time above WEBSOCKET_MAX_MS, a change of role
  *			E2BIG		longer than this kernel knows, and not zero there
  *			ENOTCONN	the connection ended before the start
  *			EFAULT
@@ -47,7 +46,8 @@
  *	bytes, MSG_EOR		the message, or its last part
  *	bytes, no MSG_EOR	a part; more follows
  *	0, MSG_EOR		an empty message. To a caller without a control buffer, who could not tell it from the end,
- *				empty messages are not shown (struct websocket_info counts them).
+ *				empty messages are not shown (struct websocket_info counts them), nor is the empty end of a
+ *				message that came in parts: such a caller should have a control buffer
  *	0, no MSG_EOR		the end. The record's opcode is WEBSOCKET_OP_CLOSE and its close_code is the peer's: 1005 if its
  *				Close had none, 1006 if the connection ended without Close.
  *	-1			EAGAIN, EINTR, EFAULT; EOPNOTSUPP for MSG_OOB and MSG_TRUNC; or the error of the connection
@@ -79,7 +79,8 @@
  * One sendmsg() is one message: binary, or text with WEBSOCKET_F_TEXT, or what a control message
  * SOL_WEBSOCKET/WEBSOCKET_OPCODE (one byte, WEBSOCKET_OP_*) says. MSG_MORE leaves the message open; the next send continues it
  * and needs no opcode. Text is not checked. A record SOL_WEBSOCKET/WEBSOCKET_BATCH, in the layout in which recvmsg() gave it,
- * sends that many messages from one buffer with one push.
+ * sends that many messages from one buffer with one push (text and binary; not with MSG_MORE, nor with io_uring's MSG_WAITALL, which
+ * drops the record when it goes on after a short send).
  *
  * The return value counts payload bytes. When not all of a message could be taken (non-blocking, time-out, signal) it is
  * short, and the message stays open: the next send continues it, with or without MSG_MORE. A short batch ends at a
