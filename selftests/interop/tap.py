@@ -10,7 +10,7 @@ import traceback
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 BUILD = TOP + '/build/interop'
-PORT = 8080
+SLOWER = 5 if os.environ.get('KWS_KERNEL') == 'debug' else 1     # as selftests/run has it
 sys.path.insert(0, TOP + '/selftests/vm')
 
 
@@ -45,7 +45,7 @@ class Tap:
         except Exception:
             self.result(False, name, traceback.format_exc())
 
-    def program(self, name, argv, expected, timeout=90, **env):
+    def program(self, name, argv, expected, timeout=90 * SLOWER, **env):
         """Takes over the results of a program that prints TAP, which has to be the expected number of them."""
         self.prefix = name
         try:

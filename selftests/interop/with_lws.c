@@ -7,7 +7,7 @@
 #include <unistd.h>
 #include <libwebsockets.h>
 
-#define LIMIT	20	/* seconds for a test */
+#define LIMIT	60	/* seconds for a test; the whole program has a limit too */
 
 /* One test: a message of size bytes goes out in frames of at most frame bytes, and has to come back; then a ping; then Close. */
 static const struct test {

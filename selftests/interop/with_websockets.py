@@ -9,7 +9,9 @@ import struct
 import websockets
 from websockets.exceptions import ConnectionClosed
 
-LIMIT = 60      # seconds for anything
+from tap import SLOWER
+
+LIMIT = 60 * SLOWER     # seconds for anything
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 SIZES = [*range(0, 260), *range(1020, 1030), *range(4090, 4100), *range(16380, 16390), 32768, *range(65530, 65545), 70000]
 CODES = [1000, 1001, 1002, 1003, *range(1007, 1015), 3000, 3999, 4000, 4999]

@@ -6,7 +6,7 @@ const crypto = require('crypto');
 const assert = require('assert');
 
 const url = `ws://127.0.0.1:${process.argv[2]}/`;
-const LIMIT = 60000;
+const LIMIT = 60000;	// for anything; the whole program has a limit too
 
 function within(promise) {
 	let timer;

@@ -236,6 +236,7 @@ static void time_limit(void)
 	CHECK(left > 0 && left <= 1000, "%d ms for the answer to be fetched", left);
 	drain(p.peer, answer, sizeof(answer));
 	CHECK(!strncmp(answer, "HTTP/1.1 408 Request Timeout\r\n", 30), "%s", answer);
+	CHECK(readable(p.peer, 5000) && !recv(p.peer, answer, 1, MSG_DONTWAIT), "the answer has no end");
 	close(p.peer);
 	CHECK(kws_handshake_wait(hs) == KWS_REFUSED, "result");
 	kws_handshake_free(hs);

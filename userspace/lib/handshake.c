@@ -247,7 +247,6 @@ static void run_late(struct kws_handshake *hs)
 		hs->stage = STAGE_OVER;
 	} else if (hs->stage == STAGE_READ && !hs->client) {
 		server_refuse_head(hs, -ETIMEDOUT);
-		hs->deadline = now_ms() + LINGER_MS;
 	} else {
 		handshake_fail(hs, -ETIMEDOUT, "the %s took too long", hs->stage == STAGE_READ ? "server" : "peer");
 	}
