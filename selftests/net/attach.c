@@ -369,4 +369,4 @@ TEST(row14_module_held)
 	equal(before, module_references());
 }
 
-TEST_HARNESS_MAIN
+SELFTEST_MAIN

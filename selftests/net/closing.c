@@ -318,4 +318,4 @@ CASE(closing, reason_in_any_length)
 	}
 }
 
-TEST_HARNESS_MAIN
+SELFTEST_MAIN

@@ -187,13 +187,14 @@ CASE(config, start_after_a_refused_one)
 	expect_text(LINK, "ok");
 }
 
-CASE(config, role_stays)
+CASE(config, role_and_no_utf8_stay)
 {
-	struct websocket_config c = { .flags = role(&variant->shape) }, now;
+	struct websocket_config c = { .flags = role(&variant->shape), .max_message = 77 }, now;
 
-	must(set(self->link.ws, &c, sizeof(c)));
+	must(set(self->link.ws, &(struct websocket_config){ .flags = c.flags }, sizeof(c)));
 	c.flags ^= WEBSOCKET_F_CLIENT;
-	c.max_message = 77;
+	refuses(EINVAL, set(self->link.ws, &c, sizeof(c)));
+	c.flags ^= WEBSOCKET_F_CLIENT | WEBSOCKET_F_NO_UTF8;
 	refuses(EINVAL, set(self->link.ws, &c, sizeof(c)));
 	now = get(self->link.ws);
 	equal(role(&variant->shape), now.flags);
@@ -324,4 +325,4 @@ CASE(config, other_levels_pass)
 		set_option(self->link.ws, IPPROTO_IPV6, 67 /* IPV6_TCLASS */, 8);
 }
 
-TEST_HARNESS_MAIN
+SELFTEST_MAIN

@@ -102,4 +102,4 @@ CASE(counters, per_namespace)
 	equal(0, counter(NULL));
 }
 
-TEST_HARNESS_MAIN
+SELFTEST_MAIN

@@ -5,7 +5,8 @@
  */
 #include "shapes.h"
 
-FIXTURE_WITH_LINK(echo);
+FIXTURE(echo) { struct link link; };
+FIXTURE_VARIANT(echo) { struct shape shape; };
 SHAPE(echo, whole, SEGMENT_FRAME, IPV4, false, false);
 SHAPE(echo, bytewise, SEGMENT_BYTE, IPV4, false, false);
 SHAPE(echo, seven, SEGMENT_SEVEN, IPV6, false, false);
@@ -16,6 +17,18 @@ SHAPE(echo, bytewise_client, SEGMENT_BYTE, IPV6, false, true);
 SHAPE(echo, seven_client, SEGMENT_SEVEN, IPV4, true, true);
 SHAPE(echo, header_client, SEGMENT_HEADER, IPV6, false, true);
 SHAPE(echo, together_client, SEGMENT_ALL, IPV4, false, true);
+
+FIXTURE_SETUP(echo)
+{
+	link_open(LINK, &variant->shape);
+	link_start(LINK, &(struct websocket_config){ .flags = WEBSOCKET_F_NO_UTF8,
+						     .max_message = WEBSOCKET_NO_LIMIT });
+}
+
+FIXTURE_TEARDOWN(echo)
+{
+	link_close(LINK);
+}
 
 static const size_t sizes[] = {
 	1, 2, 3, 5, 17, 124, 125, 126, 127, 128, 1000, 4095, 4096, 4097, 16384, 32767, 65535, 65536, 70000, 200000,
@@ -77,11 +90,9 @@ static void *echo(void *argument)
 
 static void run(struct job *job)
 {
-	struct websocket_config config = { .flags = WEBSOCKET_F_NO_UTF8, .max_message = WEBSOCKET_NO_LIMIT };
 	pthread_t thread;
 	size_t i;
 
-	link_configure(job->link, &config);
 	for (i = job->from; i < job->to; i++)
 		put_message(&job->link->out, i, job->fragment);
 	peer_feed(job->link);
@@ -117,4 +128,4 @@ CASE(echo, up_to_8_mib_in_fragments)
 	run(&(struct job){ LINK, 20, ARRAY_SIZE(sizes), 100000, true });
 }
 
-TEST_HARNESS_MAIN
+SELFTEST_MAIN

@@ -324,4 +324,4 @@ CASE(ending, exiting_process)
 	wire_expect_end(WIRE);
 }
 
-TEST_HARNESS_MAIN
+SELFTEST_MAIN

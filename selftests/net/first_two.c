@@ -131,4 +131,4 @@ TEST_F_TIMEOUT(first_two, row22_client, 300)
 		one(LINK, self->listener, variant->high << 4 | b >> 8, b & 0xff, true);
 }
 
-TEST_HARNESS_MAIN
+SELFTEST_MAIN

@@ -202,4 +202,4 @@ CASE(fragments, row20_a_thousand_of_one_byte)
 	free(bytes);
 }
 
-TEST_HARNESS_MAIN
+SELFTEST_MAIN

@@ -94,6 +94,8 @@ void wire_expect_(struct wire *w, __u8 opcode, bool fin, const void *payload, si
 void wire_expect_message_(struct wire *w, __u8 opcode, const void *payload, size_t len);
 /* A Close with this code; 1005: none. */
 void wire_expect_close_(struct wire *w, unsigned int code);
+/* The frame that was read last is. */
+void wire_is_close_(const struct wire *w, unsigned int code);
 void wire_expect_end_(struct wire *w);
 void wire_expect_reset_(struct wire *w);
 

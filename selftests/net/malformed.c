@@ -195,4 +195,4 @@ CASE(malformed, row37_sticky_over_so_error)
 	equal(EPROTO, ws_info(self->link.ws).error);
 }
 
-TEST_HARNESS_MAIN
+SELFTEST_MAIN

@@ -192,6 +192,20 @@ void peer_settle(struct link *l)
 	drained(l->peer, SIOCOUTQ);
 }
 
+bool ws_stuck(struct link *l)
+{
+	int before, now, i;
+
+	must(ioctl(l->ws, SIOCOUTQ, &before));
+	for (i = 0; i < 30; i++) {
+		usleep(10000);
+		must(ioctl(l->ws, SIOCOUTQ, &now));
+		if (now != before)
+			return false;
+	}
+	return true;
+}
+
 static void write_piece(struct link *l, const unsigned char *bytes, size_t len)
 {
 	while (len) {

@@ -76,6 +76,8 @@ void peer_fed(struct link *l);
 void peer_write_raw(struct link *l, const void *bytes, size_t len);
 /* Everything written is in the receiver's TCP. */
 void peer_settle(struct link *l);
+/* After a send that was refused: nothing has moved for so long that the peer's window is closed, and no ACK is due. */
+bool ws_stuck(struct link *l);
 /* Nothing but the answer to this ping comes from the module: it has sent nothing else. */
 void peer_expect_silence_(struct link *l);
 #define peer_expect_silence(l) HERE(peer_expect_silence_(l))

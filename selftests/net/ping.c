@@ -240,4 +240,4 @@ CASE(ping, sent_by_the_program)
 	free(bytes);
 }
 
-TEST_HARNESS_MAIN
+SELFTEST_MAIN

@@ -185,4 +185,4 @@ CASE(readonly, row1_ping_and_close)
 	check(!memcmp(self->map, self->bytes, SIZE));
 }
 
-TEST_HARNESS_MAIN
+SELFTEST_MAIN

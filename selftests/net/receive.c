@@ -365,4 +365,4 @@ CASE(receive, counted)
 	expect_nothing(LINK);
 }
 
-TEST_HARNESS_MAIN
+SELFTEST_MAIN

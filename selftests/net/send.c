@@ -298,4 +298,4 @@ CASE(send, refused_flags)
 	wire_expect(WIRE, OP_BINARY, true, "x", 1);
 }
 
-TEST_HARNESS_MAIN
+SELFTEST_MAIN

@@ -9,6 +9,7 @@
 #include "kselftest_harness.h"
 
 #include <arpa/inet.h>
+#include <fnmatch.h>
 #include <poll.h>
 #include <netinet/tcp.h>
 
@@ -71,6 +72,35 @@
 	SHAPE(fixture, server_v6, SEGMENT_FRAME, IPV6, false, false);		\
 	SHAPE(fixture, client_v4, SEGMENT_FRAME, IPV4, false, true);		\
 	SHAPE(fixture, client_v6, SEGMENT_FRAME, IPV6, false, true)
+
+/* Leaves only what has @name; these lists run by ->next. */
+#define KEEP_ONLY(list, wanted) do {						\
+	__typeof__(list) *_at = &(list);					\
+	while (*_at)								\
+		if (wanted && fnmatch(wanted, (*_at)->name, 0))			\
+			*_at = (*_at)->next;					\
+		else								\
+			_at = &(*_at)->next;					\
+} while (0)
+
+/* PROGRAM [TEST [VARIANT]]: runs those whose names match, without arguments all. */
+#define SELFTEST_MAIN								\
+	static void __attribute__((constructor)) __constructor_order_last(void)	\
+	{									\
+		if (!__constructor_order)					\
+			__constructor_order = _CONSTRUCTOR_ORDER_BACKWARD;	\
+	}									\
+	int main(int argc, char **argv)						\
+	{									\
+		struct __fixture_metadata *f;					\
+										\
+		for (f = __fixture_list; f; f = f->next) {			\
+			KEEP_ONLY(f->tests, argv[1]);				\
+			if (argc > 2)						\
+				KEEP_ONLY(f->variant, argv[2]);			\
+		}								\
+		return test_harness_run(argc, argv);				\
+	}
 
 #define LINK	(&self->link)
 #define OUT	(&self->link.out)

@@ -101,4 +101,4 @@ CASE(sizes, text_lengths)
 	peer_fed(LINK);
 }
 
-TEST_HARNESS_MAIN
+SELFTEST_MAIN

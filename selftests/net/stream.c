@@ -148,7 +148,6 @@ CASE(stream, broken_frame_behind_parts)
 	put(OUT, .opcode = OP_TEXT, .text = "not a continuation");
 	peer_feed(LINK);
 	first_parts(LINK, bytes, len / 2);
-	peer_fed(LINK);
 	do {
 		struct received r = ws_receive(LINK, bytes, len, 0);
 
@@ -158,6 +157,7 @@ CASE(stream, broken_frame_behind_parts)
 		}
 		check(r.n > 0 && !(r.flags & MSG_EOR));
 	} while (1);
+	peer_fed(LINK);
 	expect_error(LINK, EPROTO);
 	wire_expect_close(WIRE, 1002);
 	free(bytes);
@@ -188,4 +188,4 @@ CASE(stream, bad_text_in_a_later_part)
 	free(text);
 }
 
-TEST_HARNESS_MAIN
+SELFTEST_MAIN

@@ -208,4 +208,4 @@ CASE(wakeups, in_epoll_edge)
 	run(self, by_epoll);
 }
 
-TEST_HARNESS_MAIN
+SELFTEST_MAIN
