@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * io_uring on a message socket: receive and send, multishot receive into provided buffers, polls, cancellation, and the
+ * zero-copy send that there is not. Each operation behaves as its system call does.
+ */
+#include <liburing.h>
+
+#include "intact.h"
+
+FIXTURE(uring) { struct link link; struct io_uring ring; };
+FIXTURE_VARIANT(uring) { struct shape shape; };
+SHAPE(uring, server_v4, SEGMENT_FRAME, IPV4, false, false);
+SHAPE(uring, server_v6, SEGMENT_FRAME, IPV6, false, false);
+SHAPE(uring, client_v4, SEGMENT_FRAME, IPV4, false, true);
+SHAPE(uring, client_v6, SEGMENT_FRAME, IPV6, false, true);
+
+FIXTURE_SETUP(uring)
+{
+	int error;
+
+	link_start_default(LINK, &variant->shape);
+	error = io_uring_queue_init(16, &self->ring, 0);
+	if (error)
+		fail("io_uring_queue_init: %s", error_name(-error));
+}
+
+FIXTURE_TEARDOWN(uring)
+{
+	io_uring_queue_exit(&self->ring);
+	link_close(LINK);
+}
+
+static struct io_uring_sqe *next(struct io_uring *ring)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+
+	check(sqe);
+	return sqe;
+}
+
+/* Waits for one completion; its result, and its flags if they are wanted. */
+static int result(struct io_uring *ring, unsigned int *flags)
+{
+	struct __kernel_timespec limit = { .tv_sec = 30 };
+	struct io_uring_cqe *cqe;
+	int res = io_uring_wait_cqe_timeout(ring, &cqe, &limit);
+
+	if (res)
+		fail("no completion: %s", error_name(-res));
+	res = cqe->res;
+	if (flags)
+		*flags = cqe->flags;
+	io_uring_cqe_seen(ring, cqe);
+	return res;
+}
+
+static int now(struct io_uring *ring)
+{
+	equal(1, io_uring_submit(ring));
+	return result(ring, NULL);
+}
+
+CASE(uring, recv)
+{
+	char buffer[64];
+
+	/* before it comes: the request sleeps in the kernel, through half a message and a ping */
+	io_uring_prep_recv(next(&self->ring), self->link.ws, buffer, sizeof(buffer), 0);
+	equal(1, io_uring_submit(&self->ring));
+	put(OUT, .opcode = OP_TEXT, .more = true, .text = "half ");
+	put(OUT, .opcode = OP_PING, .text = "ping");
+	peer_write(LINK);
+	wire_expect(WIRE, OP_PONG, true, "ping", 4);
+	equal(0, io_uring_cq_ready(&self->ring));
+	put(OUT, .opcode = OP_CONTINUATION, .text = "whole");
+	put(OUT, .opcode = OP_TEXT, .text = "next");
+	peer_write(LINK);
+	equal(10, result(&self->ring, NULL));
+	check(!memcmp(buffer, "half whole", 10));
+	ws_wait(self->link.ws, POLLIN);
+	io_uring_prep_recv(next(&self->ring), self->link.ws, buffer, 2, 0);
+	equal(2, now(&self->ring));
+	io_uring_prep_recv(next(&self->ring), self->link.ws, buffer, 16, MSG_OOB);
+	equal(-EOPNOTSUPP, now(&self->ring));
+	io_uring_prep_recv(next(&self->ring), self->link.ws, buffer + 2, 16, MSG_DONTWAIT);
+	equal(2, now(&self->ring));
+	check(!memcmp(buffer, "next", 4));
+	io_uring_prep_recv(next(&self->ring), self->link.ws, buffer, 16, MSG_DONTWAIT);
+	equal(-EAGAIN, now(&self->ring));
+	intact(LINK);
+}
+
+CASE(uring, recvmsg_and_sendmsg)
+{
+	char buffer[64], control[CMSG_SPACE(sizeof(struct websocket_msg))] __attribute__((aligned(8)));
+	struct iovec iov = { buffer, sizeof(buffer) };
+	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1,
+			    .msg_control = control, .msg_controllen = sizeof(control) };
+	struct cmsghdr *c = (struct cmsghdr *)control;
+
+	put(OUT, .opcode = OP_TEXT, .text = "text");
+	peer_write(LINK);
+	io_uring_prep_recvmsg(next(&self->ring), self->link.ws, &h, 0);
+	equal(4, now(&self->ring));
+	check(h.msg_flags & MSG_EOR && c->cmsg_type == WEBSOCKET_MSG && *CMSG_DATA(c) == OP_TEXT);
+	memset(control, 0, sizeof(control));
+	c->cmsg_level = SOL_WEBSOCKET;
+	c->cmsg_type = WEBSOCKET_OPCODE;
+	c->cmsg_len = CMSG_LEN(1);
+	*CMSG_DATA(c) = OP_TEXT;
+	h.msg_controllen = CMSG_SPACE(1);
+	iov.iov_len = 4;
+	io_uring_prep_sendmsg(next(&self->ring), self->link.ws, &h, 0);
+	equal(4, now(&self->ring));
+	wire_expect(WIRE, OP_TEXT, true, "text", 4);
+	intact(LINK);
+}
+
+CASE(uring, send)
+{
+	io_uring_prep_send(next(&self->ring), self->link.ws, "one", 3, MSG_MORE);
+	equal(3, now(&self->ring));
+	io_uring_prep_send(next(&self->ring), self->link.ws, "two", 3, 0);
+	equal(3, now(&self->ring));
+	io_uring_prep_write(next(&self->ring), self->link.ws, "three", 5, 0);
+	equal(5, now(&self->ring));
+	wire_expect_message(WIRE, OP_BINARY, "onetwo", 6);
+	wire_expect(WIRE, OP_BINARY, true, "three", 5);
+	intact(LINK);
+}
+
+/* Row 51 */
+CASE(uring, row51_send_zc)
+{
+	io_uring_prep_send_zc(next(&self->ring), self->link.ws, "x", 1, 0, 0);
+	equal(-EOPNOTSUPP, now(&self->ring));
+	intact(LINK);
+}
+
+/* Pitfall 27: one request for many messages, each in a buffer of its own, with its record. */
+CASE(uring, pitfall27_multishot_with_provided_buffers)
+{
+	enum { BUFFERS = 8, ROOM = 256 };
+	static const char *const texts[] = { "one", "two two", "three three three" };
+	struct msghdr h = { .msg_controllen = CMSG_SPACE(sizeof(struct websocket_msg)) };
+	struct io_uring_buf_reg reg = { .ring_entries = BUFFERS, .bgid = 1 };
+	struct io_uring_buf_ring *ring;
+	struct io_uring_sqe *sqe;
+	unsigned char *buffers;
+	unsigned int flags, i;
+	int n;
+
+	check(!posix_memalign((void **)&ring, 4096, 4096) && !posix_memalign((void **)&buffers, 4096, BUFFERS * ROOM));
+	reg.ring_addr = (unsigned long)ring;
+	io_uring_buf_ring_init(ring);
+	equal(0, io_uring_register_buf_ring(&self->ring, &reg, 0));
+	for (i = 0; i < BUFFERS; i++)
+		io_uring_buf_ring_add(ring, buffers + i * ROOM, ROOM, i, io_uring_buf_ring_mask(BUFFERS), i);
+	io_uring_buf_ring_advance(ring, BUFFERS);
+	sqe = next(&self->ring);
+	io_uring_prep_recvmsg_multishot(sqe, self->link.ws, &h, 0);
+	sqe->flags |= IOSQE_BUFFER_SELECT;
+	sqe->buf_group = 1;
+	equal(1, io_uring_submit(&self->ring));
+	for (i = 0; i < ARRAY_SIZE(texts); i++) {
+		struct io_uring_recvmsg_out *o;
+		struct cmsghdr *c;
+
+		put(OUT, .opcode = OP_TEXT, .text = texts[i]);
+		peer_write(LINK);
+		n = result(&self->ring, &flags);
+		check(n > 0 && flags & IORING_CQE_F_MORE && flags & IORING_CQE_F_BUFFER);
+		o = io_uring_recvmsg_validate(buffers + (flags >> IORING_CQE_BUFFER_SHIFT) * ROOM, n, &h);
+		check(o && o->flags & MSG_EOR);
+		equal(strlen(texts[i]), io_uring_recvmsg_payload_length(o, n, &h));
+		check(!memcmp(io_uring_recvmsg_payload(o, &h), texts[i], strlen(texts[i])));
+		c = io_uring_recvmsg_cmsg_firsthdr(o, &h);
+		check(c && c->cmsg_level == SOL_WEBSOCKET && c->cmsg_type == WEBSOCKET_MSG && *CMSG_DATA(c) == OP_TEXT);
+	}
+	put_close(OUT, 1000, "");
+	peer_write(LINK);
+	n = result(&self->ring, &flags);
+	check(!(flags & IORING_CQE_F_MORE));
+	expect_end(LINK, 1000);
+	free(buffers);
+	free(ring);
+}
+
+CASE(uring, poll)
+{
+	io_uring_prep_poll_multishot(next(&self->ring), self->link.ws, POLLIN);
+	equal(1, io_uring_submit(&self->ring));
+	put(OUT, .opcode = OP_PING, .text = "ping");
+	put(OUT, .opcode = OP_TEXT, .more = true);
+	peer_write(LINK);
+	wire_expect(WIRE, OP_PONG, true, "ping", 4);
+	peer_settle(LINK);
+	equal(0, io_uring_cq_ready(&self->ring));
+	put(OUT, .opcode = OP_CONTINUATION, .text = "text");
+	peer_write(LINK);
+	check(result(&self->ring, NULL) & POLLIN);
+	expect_text(LINK, "text");
+}
+
+/* A request that is cancelled has taken nothing. */
+CASE(uring, cancel)
+{
+	char buffer[64];
+	struct io_uring_sqe *sqe = next(&self->ring);
+	int a, b;
+
+	io_uring_prep_recv(sqe, self->link.ws, buffer, sizeof(buffer), 0);
+	io_uring_sqe_set_data64(sqe, 1);
+	put(OUT, .opcode = OP_TEXT, .text = "half", .announce = 8);
+	peer_write(LINK);
+	equal(1, io_uring_submit(&self->ring));
+	io_uring_prep_cancel64(next(&self->ring), 1, 0);
+	equal(1, io_uring_submit(&self->ring));
+	a = result(&self->ring, NULL);
+	b = result(&self->ring, NULL);
+	check((a == -ECANCELED && b == 0) || (a == 0 && b == -ECANCELED));
+	if (!variant->shape.client) {	/* "more" would have to be masked */
+		link_reset_peer(LINK);
+		expect_error(LINK, ECONNRESET);
+		return;
+	}
+	peer_write_raw(LINK, "more", 4);
+	expect_text(LINK, "halfmore");
+}
+
+CASE(uring, shutdown_and_close)
+{
+	io_uring_prep_shutdown(next(&self->ring), self->link.ws, SHUT_WR);
+	equal(0, now(&self->ring));
+	wire_expect_close(WIRE, 1000);
+	wire_expect_end(WIRE);
+	io_uring_prep_close(next(&self->ring), self->link.ws);
+	equal(0, now(&self->ring));
+	self->link.ws = -1;
+}
+
+SELFTEST_MAIN
