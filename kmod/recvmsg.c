@@ -31,7 +31,7 @@ struct take {
 	bool moved;		/* bytes of this call were consumed already (MSG_WAITALL) */
 	enum ws_failure failure;
 	unsigned int nr;	/* entries in batch[] */
-	struct websocket_batch batch[WEBSOCKET_BATCH_MAX];
+	struct websocket_batch *batch;	/* NULL: no batches */
 };
 
 #ifdef CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS
@@ -44,12 +44,12 @@ static size_t unmask_to_user(void __user *to, const u8 *from, size_t n, u32 key)
 
 	if (!user_write_access_begin(p, n))
 		return 0;
-	for (; n >= 32; n -= 32, p += 32, from += 32) {
-		unsafe_put_user(ws_load64(from) ^ word, (u64 __user *)p, fault);
-		unsafe_put_user(ws_load64(from + 8) ^ word, (u64 __user *)(p + 8), fault);
-		unsafe_put_user(ws_load64(from + 16) ^ word, (u64 __user *)(p + 16), fault);
-		unsafe_put_user(ws_load64(from + 24) ^ word, (u64 __user *)(p + 24), fault);
+#define PUT(i) unsafe_put_user(ws_load64(from + 8 * (i)) ^ word, (u64 __user *)(p + 8 * (i)), fault)
+	for (; n >= 128; n -= 128, p += 128, from += 128) {
+		PUT(0); PUT(1); PUT(2); PUT(3); PUT(4); PUT(5); PUT(6); PUT(7);
+		PUT(8); PUT(9); PUT(10); PUT(11); PUT(12); PUT(13); PUT(14); PUT(15);
 	}
+#undef PUT
 	for (; n >= 8; n -= 8, p += 8, from += 8)
 		unsafe_put_user(ws_load64(from) ^ word, (u64 __user *)p, fault);
 	for (i = 0; i < n; i++, p++)
@@ -172,8 +172,8 @@ static enum took take_payload(struct sock *sk, struct ws *ws, struct take *t, si
 /* Decodes the header at the cursor, which the scan has seen before. */
 static enum ws_failure take_header(struct sock *sk, struct ws *ws, struct take *t, struct ws_header *h)
 {
-	u8 buf[WS_HEADER_MAX];
-	unsigned int n = ws_source_peek(sk, ws, &t->spot, t->off, buf, sizeof(buf));
+	u8 buf[WS_HEADER_ROOM];
+	unsigned int n = ws_source_header(sk, ws, &t->spot, t->off, buf);
 
 	if (ws_frame_decode(h, buf, n, !ws_client(ws), t->rd.opcode) <= 0 ||
 	    h->size + h->len > ws->scan - t->off)
@@ -291,7 +291,7 @@ static void take_batch(struct sock *sk, struct ws *ws, struct take *t, struct io
 			t->off = off;
 			t->rd = rd;
 			t->flags = flags;
-			t->spot.skb = NULL;
+			t->spot = (struct ws_spot){};
 			return;
 		}
 		batch_add(t);
@@ -299,11 +299,11 @@ static void take_batch(struct sock *sk, struct ws *ws, struct take *t, struct io
 }
 
 /* How many batch entries the caller's control buffer holds; 0: no batch. */
-static unsigned int batch_room(const struct ws *ws, const struct msghdr *msg)
+static unsigned int batch_room(const struct msghdr *msg)
 {
 	size_t head = CMSG_LEN(0);
 
-	if (!(ws->flags & WEBSOCKET_F_BATCH) || !msg->msg_control)
+	if (!msg->msg_control)
 		return 0;
 #ifdef CONFIG_COMPAT
 	if (msg->msg_flags & MSG_CMSG_COMPAT)
@@ -351,7 +351,7 @@ static void commit(struct sock *sk, struct ws *ws, struct take *t)
 	}
 	ws->read = t->rd;
 	ws_source_consume(sk, ws, t->off - ws->head);
-	t->spot.skb = NULL;
+	t->spot = (struct ws_spot){};
 	t->moved = true;
 	if (failure)
 		ws_fail(sk, ws, failure);
@@ -427,9 +427,9 @@ static bool receive(struct sock *sk, struct ws *ws, struct msghdr *msg, int flag
 	if (!peek || t->off < ws->head) {
 		t->rd = ws->read;
 		t->off = ws->head;
-		t->spot.skb = NULL;
+		t->spot = (struct ws_spot){};
 	}
-	took = receive_some(sk, ws, msg, t, waits ? 0 : batch_room(ws, msg));
+	took = receive_some(sk, ws, msg, t, t->batch && !waits ? batch_room(msg) : 0);
 	if (took == TOOK_FAILURE) {
 		/* everything before it was delivered */
 		WRITE_ONCE(ws->ready, ws->head);
@@ -517,44 +517,21 @@ static int wait_readable(struct sock *sk, struct ws *ws, u64 from, long *timeo)
 }
 
 /* MSG_WAITALL, and the rest will not come in time. */
-static int short_of_all(struct ws *ws, struct msghdr *msg, struct take *t)
+static int short_of_all(struct msghdr *msg, struct take *t)
 {
-	if (batch_room(ws, msg))
+	if (t->batch && batch_room(msg))
 		batch_add(t);
 	if (put_records(msg, t))
 		msg->msg_flags |= MSG_CTRUNC;
 	return t->copied;
 }
 
-/**
- * ws_recvmsg() - proto->recvmsg
- * @sk: the socket
- * @msg: what the caller gave
- * @len: bytes
- * @flags: MSG_*
- * Context: process
- * Return: bytes, or a negative errno as uapi/linux/websocket.h has it.
- */
-int ws_recvmsg(struct sock *sk, struct msghdr *msg, size_t len, int flags)
+static int do_recvmsg(struct sock *sk, struct ws *ws, struct msghdr *msg, int flags, struct websocket_batch *batch)
 {
-	struct ws *ws = ws_get(sk);
-	struct take t;
+	struct take t = { .batch = batch };
 	long timeo;
 	int ret;
 
-	/* io_uring looks at it also after an error */
-	msg->msg_inq = 0;
-	if (unlikely(flags & MSG_ERRQUEUE))
-		return sk->sk_family == AF_INET6 ? sock_recv_errqueue(sk, msg, len, SOL_IPV6, IPV6_RECVERR) :
-						   sock_recv_errqueue(sk, msg, len, SOL_IP, IP_RECVERR);
-	if (unlikely(flags & (MSG_OOB | MSG_TRUNC)))
-		return -EOPNOTSUPP;
-
-	t.copied = t.start = 0;
-	t.opcode = t.flags = t.nr = 0;
-	t.moved = false;
-	t.off = 0;
-	t.spot.skb = NULL;
 	lock_sock(sk);
 	timeo = sock_rcvtimeo(sk, flags & MSG_DONTWAIT);
 	for (;;) {
@@ -578,21 +555,54 @@ int ws_recvmsg(struct sock *sk, struct msghdr *msg, size_t len, int flags)
 			continue;
 		}
 		if (t.copied && (timeo == 0 || signal_pending(current) || worth_waking(sk, ws, from))) {
-			ret = short_of_all(ws, msg, &t);
+			ret = short_of_all(msg, &t);
 			break;
 		}
 		if (at_end(sk, ws, msg, &ret))
 			break;
 		ret = wait_readable(sk, ws, from, &timeo);
-		t.spot.skb = NULL;
+		t.spot = (struct ws_spot){};
 		if (ret && !t.copied)
 			break;
 	}
-	/* io_uring asks for it, and does not set it first */
+	/* io_uring asks for it */
 	if (msg->msg_get_inq)
 		msg->msg_inq = ws_readable(ws) ? min_t(u64, ws->ready - ws->head, INT_MAX) : 0;
 	release_sock(sk);
 	return ret;
+}
+
+/* The entries of a batch take half a KiB of stack, which is only for those who want them. */
+static noinline_for_stack int recv_batch(struct sock *sk, struct ws *ws, struct msghdr *msg, int flags)
+{
+	struct websocket_batch batch[WEBSOCKET_BATCH_MAX];
+
+	return do_recvmsg(sk, ws, msg, flags, batch);
+}
+
+/**
+ * ws_recvmsg() - proto->recvmsg
+ * @sk: the socket
+ * @msg: what the caller gave
+ * @len: bytes
+ * @flags: MSG_*
+ * Context: process
+ * Return: bytes, or a negative errno as uapi/linux/websocket.h has it.
+ */
+int ws_recvmsg(struct sock *sk, struct msghdr *msg, size_t len, int flags)
+{
+	struct ws *ws = ws_get(sk);
+
+	/* io_uring looks at it also after an error */
+	msg->msg_inq = 0;
+	if (unlikely(flags & MSG_ERRQUEUE))
+		return sk->sk_family == AF_INET6 ? sock_recv_errqueue(sk, msg, len, SOL_IPV6, IPV6_RECVERR) :
+						   sock_recv_errqueue(sk, msg, len, SOL_IP, IP_RECVERR);
+	if (unlikely(flags & (MSG_OOB | MSG_TRUNC)))
+		return -EOPNOTSUPP;
+	if (READ_ONCE(ws->flags) & WEBSOCKET_F_BATCH)
+		return recv_batch(sk, ws, msg, flags);
+	return do_recvmsg(sk, ws, msg, flags, NULL);
 }
 
 /**

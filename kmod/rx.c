@@ -29,11 +29,12 @@ struct pass {
 	u64 ready;		/* ws->ready after the pass */
 	enum ws_failure failure;
 	bool at_head;		/* nothing unread stands before the scan cursor */
-	bool pong;		/* answer a ping with ping[] */
+	bool pong;		/* answer the ping at ping_off */
 	bool close;		/* the peer's Close was seen */
 	bool again;		/* bounds reached */
-	u8 ping_len;
-	u8 ping[WS_CONTROL_MAX];
+	u64 ping_off;		/* its payload, */
+	u32 ping_key;		/* masked with this, */
+	u8 ping_len;		/* of so many bytes */
 };
 
 /**
@@ -71,33 +72,50 @@ void ws_rx_enter(const struct ws *ws, struct ws_read *rd, const struct ws_header
 	rd->fin = h->fin;
 }
 
-/* RFC 6455 5.5: copies the payload before looking at it */
-static enum ws_failure scan_control(struct sock *sk, struct ws *ws, struct ws_spot *spot, const struct ws_header *h,
-				    struct pass *pass)
+/* A pong or a Close: copies the payload before looking at it. */
+static noinline_for_stack enum ws_failure scan_answer(struct sock *sk, struct ws *ws, struct ws_spot *spot,
+						      const struct ws_header *h, struct pass *pass)
 {
 	u8 payload[WS_CONTROL_MAX];
 
 	if (ws_source_peek(sk, ws, spot, ws->scan + h->size, payload, h->len) < h->len)
 		return WS_FAIL_UNREADABLE;
 	ws_mask_copy(payload, payload, h->len, h->key);
-	trace_websocket_control(sk, h->opcode, h->len, false);
-	switch (h->opcode) {
-	case WS_OP_PING:
-		ws->rx_pings++;
-		if (pass->pong)
-			ws_count(sk, WS_STAT_PINGS_COALESCED);
-		pass->pong = true;
-		pass->ping_len = h->len;
-		memcpy(pass->ping, payload, h->len);
-		return WS_FAIL_NONE;
-	case WS_OP_PONG:
+	if (h->opcode == WS_OP_PONG) {
 		ws->rx_pongs++;
 		ws_control_received_pong(ws, payload, h->len);
 		return WS_FAIL_NONE;
-	default:
-		pass->close = true;
-		return ws_control_received_close(sk, ws, payload, h->len);
 	}
+	pass->close = true;
+	return ws_control_received_close(sk, ws, payload, h->len);
+}
+
+/* RFC 6455 5.5; a ping is only noted: of several in one pass the last is answered */
+static enum ws_failure scan_control(struct sock *sk, struct ws *ws, struct ws_spot *spot, const struct ws_header *h,
+				    struct pass *pass)
+{
+	trace_websocket_control(sk, h->opcode, h->len, false);
+	if (h->opcode != WS_OP_PING)
+		return scan_answer(sk, ws, spot, h, pass);
+	ws->rx_pings++;
+	if (pass->pong)
+		ws_count(sk, WS_STAT_PINGS_COALESCED);
+	pass->pong = true;
+	pass->ping_off = ws->scan + h->size;
+	pass->ping_key = h->key;
+	pass->ping_len = h->len;
+	return WS_FAIL_NONE;
+}
+
+/* RFC 6455 5.5.2: the last ping of a pass, which is still in the queue */
+static noinline_for_stack void answer_ping(struct sock *sk, struct ws *ws, const struct pass *pass)
+{
+	u8 payload[WS_CONTROL_MAX];
+	struct ws_spot spot = {};
+	unsigned int len = ws_source_peek(sk, ws, &spot, pass->ping_off, payload, pass->ping_len);
+
+	ws_mask_copy(payload, payload, len, pass->ping_key);
+	ws_control_pong(sk, ws, payload, len);
 }
 
 /* RFC 6455 5.4: a data frame moves the cursor to its end, whether that has arrived or not */
@@ -123,12 +141,12 @@ static enum ws_failure scan_data(struct ws *ws, const struct ws_header *h)
 /* One frame; false: no more can be done now. */
 static bool scan_frame(struct sock *sk, struct ws *ws, struct ws_spot *spot, u64 tail, struct pass *pass)
 {
-	u8 buf[WS_HEADER_MAX];
+	u8 buf[WS_HEADER_ROOM];
 	struct ws_header h;
 	bool shown;
 	int n;
 
-	n = ws_source_peek(sk, ws, spot, ws->scan, buf, sizeof(buf));
+	n = ws_source_header(sk, ws, spot, ws->scan, buf);
 	n = ws_frame_decode(&h, buf, n, !ws_client(ws), ws->scan_opcode);
 	if (n < 0)
 		pass->failure = -n;
@@ -207,11 +225,11 @@ static void ahead_start(const struct ws *ws, struct ws_ahead *a)
 static enum ws_failure ahead_header(struct sock *sk, struct ws *ws, struct ws_spot *spot)
 {
 	struct ws_ahead *a = &ws->ahead;
-	u8 buf[WS_HEADER_MAX];
+	u8 buf[WS_HEADER_ROOM];
 	struct ws_header h;
 	unsigned int n;
 
-	n = ws_source_peek(sk, ws, spot, a->off, buf, sizeof(buf));
+	n = ws_source_header(sk, ws, spot, a->off, buf);
 	if (ws_frame_decode(&h, buf, n, !ws_client(ws), a->open) <= 0)
 		return WS_FAIL_UNSTABLE;
 	a->off += h.size;
@@ -345,7 +363,7 @@ void ws_rx_run(struct sock *sk, struct ws *ws)
 		pass.failure = check_ahead(sk, ws, &pass);
 
 	if (pass.pong)
-		ws_control_pong(sk, ws, pass.ping, pass.ping_len);
+		answer_ping(sk, ws, &pass);
 	if (pass.close && !pass.failure)
 		ws_control_reply_close(sk, ws);
 	if (pass.consumed > ws->head)

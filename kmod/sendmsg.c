@@ -97,7 +97,8 @@ static size_t gather_payload(struct sock *sk, struct gather *g, struct iov_iter 
 			break;
 		to = page_address(pfrag->page) + pfrag->offset;
 		len = min_t(size_t, n - done, pfrag->size - pfrag->offset);
-		copied = copy_from_iter(to, len, iter);
+		/* without the check for objects: it is a page of ours */
+		copied = _copy_from_iter(to, len, iter);
 		if (key)
 			ws_mask_copy(to, to, copied, ws_mask_advance(key, done));
 		if (copied && !gather_add(g, pfrag, copied)) {
@@ -134,6 +135,19 @@ static ssize_t gather_frame(struct sock *sk, struct ws *ws, struct gather *g, st
 	if (!skb_page_frag_refill(min_t(size_t, head_len + n, 2048), pfrag, sk->sk_allocation))
 		return -ENOMEM;
 	head = page_address(pfrag->page) + pfrag->offset;
+	if (likely(head_len + n <= pfrag->size - pfrag->offset)) {
+		done = _copy_from_iter(head + head_len, n, iter);
+		if (likely(done == n)) {
+			memcpy(head, buf, head_len);
+			if (key)
+				ws_mask_copy(head + head_len, head + head_len, n, key);
+			if (likely(gather_add(g, pfrag, head_len + n)))
+				return n;
+			iov_iter_revert(iter, n);
+			return -ENOMEM;
+		}
+		iov_iter_revert(iter, done);
+	}
 	if (!gather_add(g, pfrag, head_len))
 		return -ENOMEM;
 	done = gather_payload(sk, g, iter, n, key, &err);

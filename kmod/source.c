@@ -141,17 +141,28 @@ const u8 *ws_source_chunk(struct sock *sk, struct ws *ws, struct ws_spot *spot, 
 {
 	const struct sk_buff_head *queue = &sk->sk_receive_queue;
 	const struct sk_buff *skb = spot->skb;
-	u32 seq = seq_of(ws, off);
+	u32 seq;
 
+	if (likely(off - spot->off < spot->n)) {
+		*n = spot->n - (off - spot->off);
+		return spot->p + (off - spot->off);
+	}
+	seq = seq_of(ws, off);
 	if (!skb)
 		skb = locate(sk, ws, off);
 	else
 		while (skb && !before(seq, skb_end(skb)))
 			skb = skb_queue_is_last(queue, skb) ? NULL : skb_queue_next(queue, skb);
 	spot->skb = skb;
+	spot->n = 0;
 	if (unlikely(!skb || before(seq, skb_start(skb))))
 		return NULL;
-	return skb_chunk(skb, seq - skb_start(skb), n);
+	spot->p = skb_chunk(skb, seq - skb_start(skb), &spot->n);
+	if (unlikely(!spot->p))
+		spot->n = 0;
+	spot->off = off;
+	*n = spot->n;
+	return spot->p;
 }
 
 /**
@@ -189,6 +200,66 @@ unsigned int ws_source_peek(struct sock *sk, struct ws *ws, struct ws_spot *spot
 }
 
 /**
+ * ws_source_header() - copy what there may be of a frame header
+ * @sk: the socket
+ * @ws: its context
+ * @spot: see ws_source_chunk(); stays there
+ * @off: stream offset; may be the tail
+ * @buf: gets the bytes
+ *
+ * Return: how many there were, up to WS_HEADER_MAX.
+ */
+unsigned int ws_source_header(struct sock *sk, struct ws *ws, struct ws_spot *spot, u64 off, u8 buf[WS_HEADER_ROOM])
+{
+	size_t n;
+	const u8 *p = ws_source_chunk(sk, ws, spot, off, &n);
+
+	if (likely(p && n >= WS_HEADER_ROOM)) {
+		ws_store64(buf, ws_load64(p));
+		ws_store64(buf + 8, ws_load64(p + 8));
+		return WS_HEADER_MAX;
+	}
+	return ws_source_peek(sk, ws, spot, off, buf, WS_HEADER_MAX);
+}
+
+/*
+ * The beginning of a header or of a control frame keeps the whole skb in which it came, and that may be more than the window
+ * allows for: then the rest of it can never come. Such a remainder goes into an skb of its own size, as TCP's own collapse does it.
+ */
+static void compact(struct sock *sk, struct sk_buff *old)
+{
+	u32 off = tcp_sk(sk)->copied_seq - skb_start(old);
+	u32 len = old->len - off;
+	struct sk_buff *skb = alloc_skb(len, GFP_ATOMIC | __GFP_NOWARN);
+
+	if (!skb)
+		return;
+	memcpy(skb->cb, old->cb, sizeof(skb->cb));
+	TCP_SKB_CB(skb)->seq += off;
+	if (skb_copy_bits(old, off, skb_put(skb, len), len)) {
+		kfree_skb(skb);
+		return;
+	}
+	__skb_queue_after(&sk->sk_receive_queue, old, skb);
+	__skb_unlink(old, &sk->sk_receive_queue);
+	kfree_skb(old);
+	/* what the old one was charged for covers it */
+	skb_set_owner_r(skb, sk);
+}
+
+/* The remainder behind @n bytes is small, and holds much memory. */
+static struct sk_buff *pinned(struct sock *sk, const struct ws *ws, u64 n)
+{
+	u64 left = ws_source_tail(sk, ws) - ws->head - n;
+	struct sk_buff *skb = skb_peek_tail(&sk->sk_receive_queue);
+
+	if (likely(!left) || left > WS_HEADER_MAX + WS_CONTROL_MAX || n < 2 || skb->truesize < sk->sk_rcvbuf / 4 ||
+	    TCP_SKB_CB(skb)->tcp_flags & TCPHDR_FIN || before(seq_of(ws, ws->head + n - 1), skb_start(skb)))
+		return NULL;
+	return skb;
+}
+
+/**
  * ws_source_consume() - give bytes back to TCP
  * @sk: the socket
  * @ws: its context
@@ -199,11 +270,20 @@ unsigned int ws_source_peek(struct sock *sk, struct ws *ws, struct ws_spot *spot
 void ws_source_consume(struct sock *sk, struct ws *ws, u64 n)
 {
 	struct tcp_sock *tp = tcp_sk(sk);
+	struct sk_buff *skb;
 
 	ws_assert_locked(sk);
 	if (!n)
 		return;
-	tcp_read_done(sk, n);
+	skb = pinned(sk, ws, n);
+	if (unlikely(skb)) {
+		/* the last byte goes when the memory has gone, so that the window is looked at then */
+		tcp_read_done(sk, n - 1);
+		compact(sk, skb);
+		tcp_read_done(sk, 1);
+	} else {
+		tcp_read_done(sk, n);
+	}
 	WRITE_ONCE(ws->head, ws->head + n);
 	/* tcp_read_done() steps over a FIN behind the last byte: take its word, there is no more data then */
 	ws->head_seq = tp->copied_seq;

@@ -219,14 +219,20 @@ int ws_setsockopt(struct sock *sk, int level, int name, sockptr_t val, unsigned 
 int ws_getsockopt(struct sock *sk, int level, int name, char __user *val, int __user *len);
 
 /* source.c: where bytes come from */
+#define WS_HEADER_ROOM 16	/* WS_HEADER_MAX, rounded up to whole words */
+
 struct ws_spot {
 	const struct sk_buff *skb;	/* NULL: not located yet */
+	const u8 *p;			/* bytes of it that stand in one piece, */
+	u64 off;			/* from this stream offset on, */
+	size_t n;			/* so many; 0: none looked at yet */
 };
 
 u64 ws_source_tail(const struct sock *sk, const struct ws *ws);
 bool ws_source_ok(struct sock *sk, struct ws *ws);
 unsigned int ws_source_peek(struct sock *sk, struct ws *ws, struct ws_spot *spot, u64 off, u8 *buf, unsigned int n);
 const u8 *ws_source_chunk(struct sock *sk, struct ws *ws, struct ws_spot *spot, u64 off, size_t *n);
+unsigned int ws_source_header(struct sock *sk, struct ws *ws, struct ws_spot *spot, u64 off, u8 buf[WS_HEADER_ROOM]);
 void ws_source_consume(struct sock *sk, struct ws *ws, u64 n);
 void ws_source_want(struct sock *sk, struct ws *ws, u64 until);
 bool ws_source_full(struct sock *sk, struct ws *ws);
