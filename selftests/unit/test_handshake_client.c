@@ -233,6 +233,20 @@ static void bad_options(void)
 	}
 }
 
+static void bad_subprotocols(void)
+{
+	static const char *const bad[] = {
+		"a b", "chat, a/b", "a,b;c", "\"chat\"", "chat\r\nX: y", "ch\xc3\xa4t", "a,\x01", "a@b", "{}",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct kws_options opt = { .subprotocols = bad[i] };
+
+		errno = 0;
+		CHECK(!kws_connect_start(0, "ws://x/", &opt) && errno == EINVAL, "%s: %d", bad[i], errno);
+	}
+}
+
 /*
  * Connecting
  */
@@ -308,6 +322,7 @@ static const struct tap_test tests[] = {
 	{ "the request, letter by letter", request_text },
 	{ "RFC 6455 3: URLs", bad_urls },
 	{ "nothing slips into the request", bad_options },
+	{ "RFC 6455 4.1, 10: subprotocols are tokens", bad_subprotocols },
 	{ "client and server, IPv4, IPv6, by name", both_sides },
 	{ "time-out and refusal", nobody_there },
 	{ "errors in words", words },

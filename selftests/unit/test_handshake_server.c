@@ -72,6 +72,16 @@ static void accepted(void)
 			check_accepted(cases[i].name, cases[i].request, steps[s]);
 }
 
+/* RFC 6455 4.2.2, 5; without offers in the request there is nothing to choose from. */
+static void answer_text(void)
+{
+	static const char answer[] = "HTTP/1.1 101 Switching Protocols\r\n" UPGRADE CONNECTION ACCEPT END;
+	struct kws_options opt = { .subprotocols = "chat" };
+	struct trial t = try(GOOD END, strlen(GOOD END), 0, &opt, NULL);
+
+	CHECK(!strcmp(t.answer, answer), "%s", t.answer);
+}
+
 static void every_split(void)
 {
 	const char request[] = GOOD END;
@@ -441,6 +451,7 @@ static void damaged(void)
 
 static const struct tap_test tests[] = {
 	{ "RFC 6455 4.2.1: acceptable requests, whole and in pieces; frames behind them stay", accepted },
+	{ "RFC 6455 4.2.2: the answer, letter by letter", answer_text },
 	{ "a request cut in two at every byte", every_split },
 	{ "RFC 6455 4.2.1: every refusal, whole and in pieces", refused },
 	{ "431: the size limit to the byte", size_limit },
