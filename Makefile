@@ -6,6 +6,7 @@
 #   make demo             a server on the module in a virtual machine, with real clients
 #   make check            all tests; KERNEL=6.12, 7.3 or debug picks another kernel
 #   make check-all        all tests on every kernel
+#   make bench             instructions and memory against plain TCP and other libraries
 #   make install          below DESTDIR; PREFIX is /usr/local
 #
 # W=1 and C=1 are kbuild's: more compiler warnings, sparse.  Everything that is made goes
@@ -50,6 +51,10 @@ demo: build/6.1/websocket.ko lib tools
 	@selftests/demo
 build/6.1/websocket.ko lib tools: | $(if $(filter demo,$(MAKECMDGOALS)),packages)
 
+bench:
+	@selftests/vm/install-packages build vm bench
+	@selftests/bench
+
 packages:
 	@selftests/vm/install-packages
 
@@ -63,4 +68,4 @@ clean:
 	rm -rf build
 
 FORCE:
-.PHONY: all module lib tools load unload check check-all demo packages install clean FORCE
+.PHONY: all module lib tools load unload check check-all demo bench packages install clean FORCE

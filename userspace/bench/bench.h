@@ -72,6 +72,8 @@ struct meter {
 
 u64 now(void);
 void meter_start(struct meter *m);
+void meter_pause(struct meter *m);
+void meter_resume(struct meter *m);
 void meter_stop(struct meter *m);
 void say(const char *name, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void result(const char *name, size_t size, u64 n, const struct meter *m);

@@ -27,7 +27,7 @@ static unsigned int repetitions(size_t size)
 {
 	unsigned int n = opt.count * 30000ULL / (30000 + size * 3);
 
-	return n < 16 ? 16 : n;
+	return n < 8 ? 8 : n;
 }
 
 /* One connection, one message at a time. */
@@ -143,6 +143,7 @@ void case_pipelined(void)
 		run(epoll, n);
 		meter_stop(&m);
 		result("pipelined", opt.sizes[s], (u64)n * opt.conns * IN_FLIGHT, &m);
+		n = 4;
 		syscalls_start();
 		run(epoll, n);
 		say("syscalls", opt.sizes[s], "\"each\": %.4f", (double)syscalls_stop() / ((u64)n * opt.conns * IN_FLIGHT));

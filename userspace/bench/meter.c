@@ -7,7 +7,7 @@
 
 #include "bench.h"
 
-/* A no-op that userspace/bench/profile.c looks for, as the beginning and the end of what it counts. */
+/* A no-op that userspace/bench/profile.c looks for. 1: it counts from here, 2: to here, 3: what it has counted is a profile. */
 #define MARK(n)	asm volatile(".byte 0x0f, 0x1f, 0x80, 'W', 'S', 'B', " #n : : : "memory")
 
 u64 now(void)
@@ -31,22 +31,34 @@ static u64 server_time(void)
 	return server && !clock_getcpuclockid(server, &clock) ? run_time(clock) : 0;
 }
 
+void meter_resume(struct meter *m)
+{
+	m->wakeups -= server_wakeups();
+	m->other -= server_time();
+	m->self -= run_time(CLOCK_PROCESS_CPUTIME_ID);
+	MARK(1);
+	m->ns -= now();
+}
+
+void meter_pause(struct meter *m)
+{
+	m->ns += now();
+	MARK(2);
+	m->self += run_time(CLOCK_PROCESS_CPUTIME_ID);
+	m->other += server_time();
+	m->wakeups += server_wakeups();
+}
+
 void meter_start(struct meter *m)
 {
-	m->wakeups = server_wakeups();
-	m->other = server_time();
-	m->self = run_time(CLOCK_PROCESS_CPUTIME_ID);
-	MARK(1);
-	m->ns = now();
+	*m = (struct meter){ 0 };
+	meter_resume(m);
 }
 
 void meter_stop(struct meter *m)
 {
-	m->ns = now() - m->ns;
-	MARK(2);
-	m->self = run_time(CLOCK_PROCESS_CPUTIME_ID) - m->self;
-	m->other = server_time() - m->other;
-	m->wakeups = server_wakeups() - m->wakeups;
+	meter_pause(m);
+	MARK(3);
 }
 
 /**

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A QEMU plugin that says where instructions go: it counts how often each translated block runs between the two marks that
- * the load client executes around a measured part (meter.c).
+ * A QEMU plugin that says where instructions go: it counts how often each translated block runs between the marks that the
+ * load client executes around a measured part (meter.c).
  *
  *	qemu-system-x86_64 -plugin libprofile.so,out=FILE ...
  *
@@ -41,7 +41,7 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, 
 EXPORT int qemu_plugin_version = 1;
 
 struct block {
-	uint64_t address, count;
+	uint64_t address, count, total;
 	unsigned int insns;
 };
 
@@ -57,7 +57,7 @@ static struct block *block(size_t i)
 	return &chunks[i / CHUNK][i % CHUNK];
 }
 
-static void begin(unsigned int cpu, void *data)
+static void resume(unsigned int cpu, void *data)
 {
 	(void)cpu;
 	(void)data;
@@ -65,28 +65,40 @@ static void begin(unsigned int cpu, void *data)
 		block(i)->count = 0;
 }
 
-static void end(unsigned int cpu, void *data)
+static void pause(unsigned int cpu, void *data)
+{
+	(void)cpu;
+	(void)data;
+	for (size_t i = 0; i < nblocks; i++)
+		block(i)->total += block(i)->count;
+}
+
+static void finish(unsigned int cpu, void *data)
 {
 	(void)cpu;
 	(void)data;
 	fprintf(out, "window\n");
-	for (size_t i = 0; i < nblocks; i++)
-		if (block(i)->count)
-			fprintf(out, "%llx %u %llu\n", (unsigned long long)block(i)->address, block(i)->insns,
-				(unsigned long long)block(i)->count);
+	for (size_t i = 0; i < nblocks; i++) {
+		struct block *b = block(i);
+
+		if (b->total)
+			fprintf(out, "%llx %u %llu\n", (unsigned long long)b->address, b->insns, (unsigned long long)b->total);
+		b->total = 0;
+	}
 	fflush(out);
 }
 
 static void watch_marks(struct qemu_plugin_tb *tb)
 {
 	static const uint8_t mark[] = { 0x0f, 0x1f, 0x80, 'W', 'S', 'B' };
+	static void (*const call[])(unsigned int, void *) = { finish, resume, pause, finish };
 
 	for (size_t i = 0; i < qemu_plugin_tb_n_insns(tb); i++) {
 		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
 		const uint8_t *p = qemu_plugin_insn_data(insn);
 
 		if (qemu_plugin_insn_size(insn) == 7 && !memcmp(p, mark, sizeof(mark)))
-			qemu_plugin_register_vcpu_insn_exec_cb(insn, p[6] == 1 ? begin : end, QEMU_PLUGIN_CB_NO_REGS, NULL);
+			qemu_plugin_register_vcpu_insn_exec_cb(insn, call[p[6] & 3], QEMU_PLUGIN_CB_NO_REGS, NULL);
 	}
 }
 

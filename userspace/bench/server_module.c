@@ -164,6 +164,7 @@ static bool ready_batch(int fd, void *context)
 	struct iovec iov = { buffer, BUFFER };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = records, .msg_controllen = sizeof(records) };
 	ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT);
+	struct websocket_batch *first = (void *)CMSG_DATA((struct cmsghdr *)records);
 	int more;
 
 	(void)context;
@@ -173,10 +174,8 @@ static bool ready_batch(int fd, void *context)
 		return false;
 	more = msg.msg_flags & MSG_EOR ? 0 : MSG_MORE;
 	iov.iov_len = n;
-	if (more) {
-		struct websocket_batch *b = (void *)CMSG_DATA(CMSG_FIRSTHDR(&msg));
-
-		*(char *)CMSG_DATA(CMSG_FIRSTHDR(&msg)) = b->opcode;
+	if (more || !(first->flags & WEBSOCKET_MSG_BEGIN)) {
+		*(char *)CMSG_DATA((struct cmsghdr *)records) = first->opcode;
 		turn_round(&msg, n);
 	}
 	n = sendmsg(fd, &msg, more | MSG_NOSIGNAL);

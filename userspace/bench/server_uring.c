@@ -59,13 +59,12 @@ static void transmit(struct connection *c)
 static void received(struct connection *c, size_t n)
 {
 	struct cmsghdr *record = CMSG_FIRSTHDR(&c->msg);
+	struct websocket_batch *first = (void *)CMSG_DATA(record);
 
 	c->more = c->msg.msg_flags & MSG_EOR ? 0 : MSG_MORE;
 	c->left = c->iov.iov_len = n;
-	if (c->more) {
-		struct websocket_batch *b = (void *)CMSG_DATA(record);
-
-		*(char *)CMSG_DATA(record) = b->opcode;
+	if (c->more || !(first->flags & WEBSOCKET_MSG_BEGIN)) {
+		*(char *)CMSG_DATA(record) = first->opcode;
 		record->cmsg_type = WEBSOCKET_OPCODE;
 		record->cmsg_len = CMSG_LEN(1);
 		c->msg.msg_controllen = CMSG_SPACE(1);
