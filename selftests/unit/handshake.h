@@ -142,6 +142,7 @@ static inline void run_server(struct trial *t)
 	for (int rounds = 0; rounds < 100000; rounds++) {
 		t->result = kws_handshake_run(hs);
 		if (t->result == KWS_REQUEST) {
+			CHECK(kws_handshake_is_upgrade(hs) || t->opt.flags & KWS_F_PLAIN, "not asked for");
 			if (t->decide)
 				t->decide(hs);
 		} else if (t->result == KWS_WANT_READ) {
