@@ -167,14 +167,17 @@ static enum wire_result wire_fill(struct wire *w)
 	memmove(w->bytes, w->bytes + w->used, w->have - w->used);
 	w->have -= w->used;
 	w->used = 0;
-	if (w->room - w->have < 65536) {
-		w->room = w->room * 2 + 131072;
+	if (w->have == w->room) {
+		w->room = w->room * 2 + 4096;
 		w->bytes = realloc(w->bytes, w->room);
 		check(w->bytes);
 	}
-	if (poll(&pfd, 1, 30000) != 1)
-		fail("nothing came from the module in 30 s");
 	n = recv(w->fd, w->bytes + w->have, w->room - w->have, MSG_DONTWAIT);
+	if (n == -1 && errno == EAGAIN) {
+		if (poll(&pfd, 1, 30000) != 1)
+			fail("nothing came from the module in 30 s");
+		n = recv(w->fd, w->bytes + w->have, w->room - w->have, MSG_DONTWAIT);
+	}
 	if (n == -1 && (errno == ECONNRESET || errno == EPIPE))
 		return WIRE_RESET;
 	if (n == -1)
