@@ -91,8 +91,8 @@ void ws_control_pong(struct sock *sk, struct ws *ws, const u8 *data, unsigned in
 {
 	int err;
 
-	/* "unless it already received a Close frame", and nothing may follow our own */
-	if (ws->state != WEBSOCKET_STATE_OPEN)
+	/* RFC 6455 5.5.2: "unless it already received a Close frame"; behind our own, only data is forbidden (5.5.1) */
+	if (ws->state > WEBSOCKET_STATE_CLOSE_SENT)
 		return;
 	if (ws->pong) {
 		pong_later(sk, ws, data, len);
@@ -272,7 +272,7 @@ void ws_control_retry(struct sock *sk, struct ws *ws)
 		finish(sk, ws);
 	if (!ws->pong)
 		return;
-	if (ws->state == WEBSOCKET_STATE_OPEN) {
+	if (ws->state <= WEBSOCKET_STATE_CLOSE_SENT) {
 		int err = pong_now(sk, ws, ws->pong->data, ws->pong->len);
 
 		if (err == -ENOMEM)

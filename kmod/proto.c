@@ -276,6 +276,7 @@ static void build_protos(struct ws_base *base)
 	*open = *attached;
 	open->recvmsg = WS_FIT(open->recvmsg, ws_recvmsg_addr, ws_recvmsg);
 	open->sendmsg = ws_sendmsg;
+	open->splice_eof = ws_splice_eof;
 	open->ioctl = WS_FIT(open->ioctl, ws_ioctl_user, ws_ioctl_kernel);
 	open->release_cb = ws_release_cb;
 	ws_compat_proto(open);

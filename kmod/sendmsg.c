@@ -557,3 +557,19 @@ int ws_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
 		send_sig(SIGPIPE, current, 0);
 	return rc;
 }
+
+/**
+ * ws_splice_eof() - proto->splice_eof: the file ended before sendfile() had what it was to send
+ * @sock: the socket
+ * Context: process
+ *
+ * Its last piece was sent as one that more would follow: an empty frame ends the message.
+ */
+void ws_splice_eof(struct socket *sock)
+{
+	struct msghdr msg = { .msg_flags = MSG_NOSIGNAL };
+
+	iov_iter_kvec(&msg.msg_iter, ITER_SOURCE, NULL, 0, 0);
+	if (READ_ONCE(ws_get(sock->sk)->tx_opcode))
+		ws_sendmsg(sock->sk, &msg, 0);
+}

@@ -265,6 +265,7 @@ void ws_write_space(struct sock *sk);
 
 /* sendmsg.c */
 int ws_sendmsg(struct sock *sk, struct msghdr *msg, size_t size);
+void ws_splice_eof(struct socket *sock);
 
 /* control.c */
 void ws_control_pong(struct sock *sk, struct ws *ws, const u8 *data, unsigned int len);

@@ -55,7 +55,6 @@ static inline void ws_compat_proto(struct proto *prot)
 #ifdef MSG_SENDPAGE_NOTLAST
 	prot->sendpage = NULL;
 #endif
-	prot->splice_eof = NULL;
 }
 
 static inline void ws_compat_proto_ops(struct proto_ops *ops)

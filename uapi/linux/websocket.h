@@ -25,7 +25,7 @@
  *	TCP_ULP		ENOENT		the module is not loaded, and the caller may not load it (CAP_NET_ADMIN)
  *			EEXIST		the socket has an upper layer protocol
  *			ENOTCONN	not ESTABLISHED or CLOSE_WAIT
- *			EOPNOTSUPP	not a plain TCP socket (MPTCP, BPF sockmap, TCP_REPAIR, replaced operations)
+ *			EOPNOTSUPP	not a plain TCP socket (TCP_REPAIR, operations that somebody replaced)
  *			EBUSY		the socket belongs to another kernel user (KCM, a sockmap)
  *			ENOMEM
  *	WEBSOCKET_CONFIG EINVAL		shorter than 4 bytes, an unknown flag, a time above WEBSOCKET_MAX_MS, a change of role
@@ -64,8 +64,8 @@
  *	EPIPE		-	somebody else read or wrote this connection's bytes (a thread that was blocked in recv() or
  *				send() when the protocol started): the framing is lost
  *
- * read() and recv() work too. MSG_PEEK shows and changes nothing. MSG_WAITALL waits for the end of the message (or a
- * full buffer). With WEBSOCKET_F_PING or WEBSOCKET_F_PONG the peer's control frames are delivered too, as messages of
+ * read() and recv() work too. SIOCINQ says how many bytes of the first frame can be read now; SO_RCVLOWAT has no effect.
+ * MSG_PEEK shows and changes nothing. MSG_WAITALL waits for the end of the message (or a full buffer). With WEBSOCKET_F_PING or WEBSOCKET_F_PONG the peer's control frames are delivered too, as messages of
  * that opcode; one that stands between the fragments of a message splits it: the part before it comes without MSG_EOR.
  *
  * With WEBSOCKET_F_BATCH one recvmsg() returns as many whole messages as are there and fit, back to back, with one
@@ -78,7 +78,8 @@
  *
  * One sendmsg() is one message: binary, or text with WEBSOCKET_F_TEXT, or what a control message
  * SOL_WEBSOCKET/WEBSOCKET_OPCODE (one byte, WEBSOCKET_OP_*) says. MSG_MORE leaves the message open; the next send continues it
- * and needs no opcode. Text is not checked. A record SOL_WEBSOCKET/WEBSOCKET_BATCH, in the layout in which recvmsg() gave it,
+ * and needs no opcode; sendfile() does so with each piece of a file. Text is not checked: that it is UTF-8 (RFC 6455 5.6) is up
+ * to the program. A record SOL_WEBSOCKET/WEBSOCKET_BATCH, in the layout in which recvmsg() gave it,
  * sends that many messages from one buffer with one push (text and binary; not with MSG_MORE, nor with io_uring's MSG_WAITALL, which
  * drops the record when it goes on after a short send).
  *
