@@ -65,8 +65,9 @@
  *				send() when the protocol started): the framing is lost
  *
  * read() and recv() work too. SIOCINQ says how many bytes of the first frame can be read now; SO_RCVLOWAT has no effect.
- * MSG_PEEK shows and changes nothing. MSG_WAITALL waits for the end of the message (or a full buffer). With WEBSOCKET_F_PING or WEBSOCKET_F_PONG the peer's control frames are delivered too, as messages of
- * that opcode; one that stands between the fragments of a message splits it: the part before it comes without MSG_EOR.
+ * MSG_PEEK shows and changes nothing. MSG_WAITALL waits for the end of the message (or a full buffer). With WEBSOCKET_F_PING or
+ * WEBSOCKET_F_PONG the peer's control frames are delivered too, as messages of that opcode; one that stands between the
+ * fragments of a message splits it: the part before it comes without MSG_EOR.
  *
  * With WEBSOCKET_F_BATCH one recvmsg() returns as many whole messages as are there and fit, back to back, with one
  * record SOL_WEBSOCKET/WEBSOCKET_BATCH instead of WEBSOCKET_MSG: an array of struct websocket_batch, one entry a message, as
