@@ -197,6 +197,29 @@ CASE(calls, empty_calls_and_addresses)
 	intact(LINK);
 }
 
+/* TCP passes over most of these; here a record that is not understood is refused. */
+CASE(calls, other_control_messages)
+{
+	static const struct { int level, type; } others[] = {
+		{ SOL_SOCKET, SCM_RIGHTS }, { SOL_SOCKET, SO_TIMESTAMPING }, { IPPROTO_IP, 1 }, { IPPROTO_TCP, TCP_ULP },
+		{ SOL_WEBSOCKET, WEBSOCKET_MSG }, { SOL_WEBSOCKET, WEBSOCKET_CONFIG },
+	};
+	char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))) = { 0 };
+	struct iovec iov = { "x", 1 };
+	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1,
+			    .msg_control = control, .msg_controllen = sizeof(control) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&h);
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(others); i++) {
+		c->cmsg_level = others[i].level;
+		c->cmsg_type = others[i].type;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		refuses(EINVAL, sendmsg(self->link.ws, &h, 0));
+	}
+	intact(LINK);
+}
+
 CASE(calls, receive_time_out)
 {
 	struct timeval limit = { .tv_usec = 50000 };
