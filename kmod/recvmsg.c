@@ -494,7 +494,8 @@ static bool at_end(struct sock *sk, struct ws *ws, struct msghdr *msg, int *ret)
 /* @from: what comes before it was looked at already (MSG_PEEK) */
 static bool worth_waking(const struct sock *sk, const struct ws *ws, u64 from)
 {
-	return READ_ONCE(ws->ready) > max(READ_ONCE(ws->head), from) || READ_ONCE(ws->error) || ws_rx_ended(ws) || READ_ONCE(sk->sk_err) ||
+	return READ_ONCE(ws->ready) > max(READ_ONCE(ws->head), from) || READ_ONCE(ws->error) || ws_rx_ended(ws) ||
+	       READ_ONCE(sk->sk_err) ||
 	       ws_source_ended(sk);
 }
 

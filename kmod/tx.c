@@ -284,7 +284,10 @@ struct tcp_mode {
 	u32 notsent_lowat;
 };
 
-/* A send of the module's own: neither takes sk_err away, nor sleeps, nor uses the interrupted task's pages, passes Nagle and TCP_CORK; forced, also a full send buffer. */
+/*
+ * A send of the module's own neither takes sk_err away, nor sleeps, nor uses the interrupted task's pages; it passes Nagle and
+ * TCP_CORK; forced, also a full send buffer.
+ */
 static void enter_control_mode(struct sock *sk, struct tcp_mode *saved, bool force)
 {
 	struct tcp_sock *tp = tcp_sk(sk);
