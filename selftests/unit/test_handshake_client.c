@@ -200,7 +200,7 @@ static void bad_urls(void)
 		"", "ws:", "ws://", "ws:///x", "http://x/", "//x", "ws://:80/", "ws://x:0/", "ws://x:65536/",
 		"ws://x:/", "ws://x:8a/", "ws://x:-1/", "ws://x:000080/", "ws://u@x/", "ws://u:p@x/", "ws://x/#f",
 		"ws://x/a b", "ws://x\r\nY: z/", "ws://x/\r\nY: z", "ws://x/\xc3\xbc", "ws://[::1/", "ws://[]/",
-		"ws://[::1]8/", "ws://::1/", "ws://x/\x7f",
+		"ws://[::1]8/", "ws://[::1]x80/", "ws://::1/", "ws://x/\x7f",
 	};
 	struct url url;
 
