@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Receiving and ending, what once went wrong: failed messages delivered in part, keep-alive against a slow reader, messages not
- * examined yet at close(), ends that changed later, MSG_PEEK that was not pure, errors of another call that stopped pongs.
+ * Receiving and ending, what once went wrong: failed messages delivered in part, keep-alive against a slow reader,
+ * messages not examined yet at close(), ends that changed later, MSG_PEEK that was not pure, errors of another call
+ * that stopped pongs.
  */
 #include <sys/time.h>
 

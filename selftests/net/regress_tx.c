@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Sending, what once went wrong: frames that are held back and joined (sendmmsg), batches that end in a bad buffer while TCP
- * takes only part, EPOLLOUT after another thread's message, writers from before the start.
+ * Sending, what once went wrong: frames that are held back and joined (sendmmsg), batches that end in a bad buffer while
+ * TCP takes only part, EPOLLOUT after another thread's message, writers from before the start.
  */
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -299,7 +299,7 @@ static void *read_whole(void *argument)
 	return NULL;
 }
 
-/* A batch of @first good bytes, and of @second of which all but the last page can be read; TCP takes part of the first. */
+/* A batch of @first good bytes and of @second, the end of which cannot be read; TCP takes part of the first. */
 static void rewound(struct link *l, unsigned char *bytes, int lowat, size_t before, size_t first, size_t second)
 {
 	struct whole w = { .link = l, .bytes = bytes, .before = before, .len = first };
