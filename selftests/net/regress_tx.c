@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Sending, what once went wrong: frames that are held back and joined (sendmmsg), batches that end in a bad buffer while
- * TCP takes only part, EPOLLOUT after another thread's message, writers from before the start.
+ * Sending, what once went wrong: frames that are held back and joined (sendmmsg), batches that end in a bad buffer
+ * while TCP takes only part, EPOLLOUT after another thread's message, writers from before the start.
  */
 #include <sys/epoll.h>
 #include <sys/mman.h>
