@@ -3,6 +3,7 @@
  * The closing handshake of RFC 6455 5.5.1 and 7: begun by either side, with every kind of code and reason, what is read
  * and sent before, between and after; the end as recvmsg(), poll() and the options tell it.
  * Ends without a handshake are in ending.c, time-outs in keepalive.c.
+ * time limit: 240 s
  */
 #include <signal.h>
 

@@ -2,6 +2,7 @@
 /*
  * A message pattern of 1 byte to 8 MiB, echoed by a reader and writer of the socket under test, comes back intact under
  * every segmentation: with buffers of many sizes, in one piece or as the parts came.
+ * time limit: 240 s
  */
 #include "shapes.h"
 

@@ -2,6 +2,7 @@
 /*
  * Ends without a closing handshake by the peer: FIN at every byte, reset, shutdown() in its three forms, close() with
  * and without unread messages, SO_LINGER, a dying process.
+ * time limit: 240 s
  */
 #include <signal.h>
 

@@ -2,6 +2,7 @@
 /*
  * Fragmented messages: any number of fragments, empty ones in every place, control frames between them (answered,
  * delivered, or ending the connection), characters cut in two, and nothing kept per fragment.
+ * time limit: 240 s
  */
 #include "shapes.h"
 

@@ -3,6 +3,7 @@
  * Frames that RFC 6455 forbids: each ends the connection with the right Close and errno, for every later call too, after
  * the complete message before it was delivered; and what looks forbidden but is not. The first two bytes in all their
  * values are in first_two.c, text in utf8.c, Close payloads in closing.c.
+ * time limit: 240 s
  */
 #include "shapes.h"
 

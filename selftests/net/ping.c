@@ -2,6 +2,7 @@
 /*
  * RFC 6455 5.5.2 and 5.5.3: pings are answered by the kernel, with their payload, whatever the process does: not reading,
  * stopped, corked, in the middle of a message. Pongs are recorded. Both are delivered if the program asks for them.
+ * time limit: 240 s
  */
 #include <signal.h>
 #include <sys/prctl.h>

@@ -4,6 +4,7 @@
  * small buffers, read(), readv(), recvmmsg(), MSG_PEEK, MSG_DONTWAIT, MSG_WAITALL, bad buffers, empty messages with and
  * without a control buffer, and the counts of WEBSOCKET_INFO.
  * Lengths are in sizes.c, fragments in fragments.c, messages that TCP cannot hold in stream.c.
+ * time limit: 240 s
  */
 #include <sys/mman.h>
 #include <sys/uio.h>

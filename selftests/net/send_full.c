@@ -3,6 +3,7 @@
  * Sending more than fits: short writes on a full socket, blocking sends larger than the send buffer, time-outs and
  * signals, control frames meanwhile, and shutdown() before all has left. The peer reads with a strict decoder: every
  * message arrives intact, every short write ends at a frame boundary, no control frame stands inside another.
+ * time limit: 240 s
  */
 #include <signal.h>
 #include <sys/time.h>

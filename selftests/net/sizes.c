@@ -2,6 +2,7 @@
 /*
  * Every length encoding at its edges, and max_message: 0 to 130 bytes one by one, 65535, 65536, 70000, 1 MiB, which is
  * the default limit. What is longer is in stream.c, wrong encodings are in malformed.c.
+ * time limit: 240 s
  */
 #include "shapes.h"
 

@@ -2,6 +2,7 @@
 /*
  * Messages that TCP cannot hold: larger than a locked SO_RCVBUF, or than the buffer may grow. They come in parts, whole
  * ones never do; nothing stalls; control frames, errors and the end find their place between the parts.
+ * time limit: 240 s
  */
 #include "shapes.h"
 

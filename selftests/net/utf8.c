@@ -3,6 +3,7 @@
  * RFC 6455 8.1 and RFC 3629: text must be UTF-8, whatever frames and segments cut it. Valid sequences at every cut pass;
  * invalid ones end the connection with 1007 and EILSEQ, also while their message is not complete; binary messages and
  * WEBSOCKET_F_NO_UTF8 are not looked at.
+ * time limit: 240 s
  */
 #include "shapes.h"
 
