@@ -52,7 +52,7 @@ void ws_timer_arm(struct sock *sk, struct ws *ws)
 
 	ws_assert_locked(sk);
 	if (ws->retry)
-		next = 1;
+		next = timer_pending(&ws->timer) ? max_t(long, ws->timer.expires - jiffies, 1) : 1;
 	if (ws->close_waits)
 		next = min(next, left(ws->close_sent, msecs_to_jiffies(ws->close_timeout_ms)));
 	if (ws->ping_waits)
@@ -86,6 +86,16 @@ void ws_timer_retry(struct sock *sk, struct ws *ws, unsigned long delay)
 void ws_timer_retry_memory(struct sock *sk, struct ws *ws)
 {
 	ws_timer_retry(sk, ws, 2 + reciprocal_scale(get_random_u32(), HZ / 5));
+}
+
+/**
+ * ws_timer_restart() - the peer gets its whole time again, for pong and for Close
+ * @ws: the context
+ */
+void ws_timer_restart(struct ws *ws)
+{
+	ws->ping_sent = tcp_jiffies32;
+	ws->close_sent = tcp_jiffies32;
 }
 
 static bool reached(u32 since, u32 ms)

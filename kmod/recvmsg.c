@@ -350,6 +350,9 @@ static void commit(struct sock *sk, struct ws *ws, struct take *t)
 		t->off = ws_source_tail(sk, ws);
 	}
 	ws->read = t->rd;
+	/* until now the peer could not answer: its time begins when the window opens */
+	if (unlikely(ws->ping_waits || ws->close_waits) && ws_source_shut(sk))
+		ws_timer_restart(ws);
 	ws_source_consume(sk, ws, t->off - ws->head);
 	t->spot = (struct ws_spot){};
 	t->moved = true;
@@ -422,17 +425,19 @@ static enum took receive_some(struct sock *sk, struct ws *ws, struct msghdr *msg
 static bool receive(struct sock *sk, struct ws *ws, struct msghdr *msg, int flags, struct take *t, int *ret)
 {
 	bool peek = flags & MSG_PEEK, waits = flags & MSG_WAITALL && !peek;
+	u64 start;
 	enum took took;
 
-	if (!peek || t->off < ws->head) {
+	if (!peek || t->off <= ws->head) {
 		t->rd = ws->read;
 		t->off = ws->head;
 		t->spot = (struct ws_spot){};
 	}
+	start = t->off;
 	took = receive_some(sk, ws, msg, t, t->batch && !waits ? batch_room(msg) : 0);
 	if (took == TOOK_FAILURE) {
-		/* everything before it was delivered */
-		WRITE_ONCE(ws->ready, ws->head);
+		/* everything before it was delivered, or stepped over by MSG_PEEK */
+		WRITE_ONCE(ws->ready, start);
 		ws_fail(sk, ws, t->failure);
 		return false;
 	}
@@ -546,12 +551,13 @@ static int do_recvmsg(struct sock *sk, struct ws *ws, struct msghdr *msg, int fl
 			if (!signal_pending(current) || !ws_readable(ws))
 				continue;
 			/* many frames that carry nothing: the next call goes on */
-			ret = sock_intr_errno(timeo);
+			ret = t.copied ? short_of_all(msg, &t) : sock_intr_errno(timeo);
 			break;
 		}
 		if (unlikely(ws->scan_again)) {
 			/* there may be messages before the end or the error */
 			ws_rx_run(sk, ws);
+			t.spot = (struct ws_spot){};
 			cond_resched();
 			continue;
 		}

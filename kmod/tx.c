@@ -100,15 +100,23 @@ void ws_tx_free(struct ws *ws)
 
 static ssize_t push(struct sock *sk, struct ws *ws, struct bio_vec *bv, unsigned int nr, size_t size, int flags)
 {
+	struct tcp_sock *tp = tcp_sk(sk);
+	u8 nonagle = tp->nonagle;
 	ssize_t n;
 
 	/* the bytes of somebody else would stand in the middle of ours */
-	if (unlikely(ws->tx_seq != tcp_sk(sk)->write_seq))
+	if (unlikely(ws->tx_seq != tp->write_seq))
 		return -EPIPE;
+	/* with TCP_NOTSENT_LOWAT what is kept back here keeps the next frame from going: as TCP's own senders do it */
+	if (unlikely(tcp_notsent_lowat(tp) != UINT_MAX)) {
+		flags &= ~MSG_MORE;
+		tp->nonagle |= TCP_NAGLE_PUSH;
+	}
 	ws->in_tcp = true;
 	n = ws_tcp_push(sk, bv, nr, size, flags);
 	ws->in_tcp = false;
-	ws->tx_seq = tcp_sk(sk)->write_seq;
+	tp->nonagle = nonagle;
+	ws->tx_seq = tp->write_seq;
 	return n;
 }
 
@@ -410,6 +418,10 @@ void ws_tx_run(struct sock *sk, struct ws *ws)
 		enter_control_mode(sk, &saved, false);
 		err = ws_tx_flush(sk, ws);
 		leave_control_mode(sk, &saved, false);
+		if (unlikely(err == -EPIPE && ws->tx_seq != tcp_sk(sk)->write_seq)) {
+			ws_tx_free(ws);
+			ws_fail(sk, ws, WS_FAIL_STOLEN);
+		}
 		if (err)
 			return;
 	}

@@ -285,6 +285,7 @@ void ws_timer(struct timer_list *t);
 void ws_timer_run(struct sock *sk, struct ws *ws);
 void ws_timer_arm(struct sock *sk, struct ws *ws);
 void ws_timer_retry(struct sock *sk, struct ws *ws, unsigned long delay);
+void ws_timer_restart(struct ws *ws);
 void ws_timer_retry_memory(struct sock *sk, struct ws *ws);
 
 /* diag.c */
