@@ -6,7 +6,7 @@
 #   make demo             a server on the module in a virtual machine, with real clients
 #   make check            all tests; KERNEL=6.12, 7.3 or debug picks another kernel
 #   make check-all        all tests on every kernel
-#   make bench             instructions and memory against plain TCP and other libraries
+#   make bench            instructions and memory against plain TCP and other libraries
 #   make install          below DESTDIR; PREFIX is /usr/local
 #
 # W=1 and C=1 are kbuild's: more compiler warnings, sparse.  Everything that is made goes

@@ -71,29 +71,29 @@ static void say_usage(const char *name, const struct usage *before, const struct
 void case_memory(void)
 {
 	struct usage start, idle, used;
-	struct burst message, ping;
+	struct burst messages, ping;
 	unsigned int n = opt.conns;
 
-	burst_make(&message, 16, 1, OP_BINARY);
+	burst_make(&messages, 16, TIMES, OP_BINARY);
 	burst_make(&ping, 4, 1, OP_PING);
 	server_start();
 	conns_open(64);
 	for (unsigned int i = 0; i < 64; i++)
-		exchange(&conns[i], &message);
+		exchange(&conns[i], &messages);
 	conns_close();
 	start = usage();
 	conns_open(n);
 	idle = usage();
 	say_usage("memory", &start, &idle);
-	for (unsigned int k = 0; k < TIMES; k++)
-		for (unsigned int i = 0; i < n; i++) {
+	for (unsigned int i = 0; i < n; i++) {
+		for (unsigned int k = 0; k < TIMES; k++)
 			exchange(&conns[i], &ping);
-			exchange(&conns[i], &message);
-		}
+		exchange(&conns[i], &messages);
+	}
 	used = usage();
 	say_usage("memory-used", &start, &used);
 	conns_close();
 	server_stop();
-	burst_free(&message);
+	burst_free(&messages);
 	burst_free(&ping);
 }

@@ -23,6 +23,7 @@
 
 #define PING_LEN	4
 #define CHUNK		50
+#define STRIDE		7919	/* a prime: all connections have their turn */
 #define PAUSE		300000	/* microseconds; TCP_RTO_MIN is 200,000 */
 
 /* Pings on each of opt.conns connections, the number of which grows through opt.sizes. */
@@ -35,7 +36,7 @@ void case_pings(void)
 		burst_make(&ping[i], PING_LEN, 1, OP_PING);
 	server_start();
 	for (unsigned int s = 0; s < opt.nsizes; s++) {
-		unsigned int n = opt.sizes[s], rounds = 1 + opt.count / n, i;
+		unsigned int n = opt.sizes[s], i;
 
 		opt.conns = n;
 		conns_open(n);
@@ -43,8 +44,8 @@ void case_pings(void)
 			exchange(&conns[i], &ping[i % BURSTS]);
 		usleep(PAUSE);
 		meter_start(&m);
-		for (i = 0; i < rounds * n; i++) {
-			exchange(&conns[i % n], &ping[i % BURSTS]);
+		for (i = 0; i < opt.count; i++) {
+			exchange(&conns[i * STRIDE % n], &ping[i % BURSTS]);
 			if (i % CHUNK < CHUNK - 1)
 				continue;
 			meter_pause(&m);
@@ -52,7 +53,7 @@ void case_pings(void)
 			meter_resume(&m);
 		}
 		meter_stop(&m);
-		result("pings", n, (u64)rounds * n, &m);
+		result("pings", n, opt.count, &m);
 	}
 	conns_close();
 	server_stop();

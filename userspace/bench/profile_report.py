@@ -57,7 +57,7 @@ def read_windows(path, symbols):
 def table(case, size, columns):
     """columns: server -> (result, instructions by function)"""
     per = {s: {f: n / r['n'] for f, n in w.items()} for s, (r, w) in columns.items()}
-    base, others = per['raw'], [s for s in per if s != 'raw']
+    base, others = per.get('raw', {}), [s for s in per if s != 'raw']
     change = {f: {s: per[s].get(f, 0) - base.get(f, 0) for s in others} for f in set().union(*per.values())}
     shown = sorted(change, key=lambda f: -max(map(abs, change[f].values()), default=0))[:TOP_ROWS]
     text = [f'## {case}, {size}', '',
@@ -82,7 +82,7 @@ def run(o, out, boot):
     cases = collections.defaultdict(dict)
     for r, w in zip(lines, windows):
         cases[r['case'], r['size']][r['server']] = (r, w)
-    text = '\n'.join(table(*key, columns) for key, columns in cases.items() if len(columns) > 1)
+    text = '\n'.join(table(*key, columns) for key, columns in cases.items() if set(columns) - {'raw'})
     with open(out + 'profile.md', 'w') as f:
         f.write(text)
     return text

@@ -169,6 +169,13 @@ def markdown(all_rows):
     return '\n'.join(text)
 
 
+def idle_note(lines):
+    """What the clock counted although nobody worked: waiting for a timer, or kernel threads."""
+    found = [f'{r["case"]} {r["server"]} {r["size"]}: {r["rest"]:.0%}' for r in lines
+             if r.get('rest', 0) > .05 and r['case'] not in ('segments', 'pieces')]
+    return ('\n\nIncluding time in which neither process ran: ' + ', '.join(found) + '.') if found else ''
+
+
 def native_table(native):
     if not native:
         return ''
@@ -226,7 +233,7 @@ def write(out, kernel, lines, native, partial):
     """Writes the files (those of a whole run only if it is one); returns the table."""
     r = Results(lines)
     table = list(rows(r))
-    text = LEGEND + '\n\n' + markdown(table) + native_table(native) + '\n'
+    text = LEGEND + '\n\n' + markdown(table) + idle_note(lines) + native_table(native) + '\n'
     name = out + ('partial' if partial else 'bench')
     with open(name + '.md', 'w') as f:
         f.write(text)

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* server_lws PORT: echo with libwebsockets, on its event loop of libuv (its own one is poll(), which walks all connections). */
+/*
+ * server_lws [uv] PORT: echo with libwebsockets, on its own loop, or that of libuv: its own one is poll(), which is cheaper for
+ * few connections and walks all of them for each event.
+ */
 #include <err.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -93,9 +96,11 @@ int main(int argc, char **argv)
 		{ 0 },
 	};
 	struct lws_context_creation_info info = { .port = atoi(argv[argc - 1]), .protocols = protocols, .pt_serv_buf_size = RX,
-						  .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_DISABLE_IPV6 };
+						  .options = LWS_SERVER_OPTION_DISABLE_IPV6 };
 	struct lws_context *context;
 
+	if (argc > 2)
+		info.options |= LWS_SERVER_OPTION_LIBUV;
 	lws_set_log_level(LLL_ERR, NULL);
 	context = lws_create_context(&info);
 	if (!context)
