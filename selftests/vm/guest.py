@@ -23,7 +23,7 @@ The guest has a loopback device and, with fwd or net, eth0 at 10.0.2.15, from wh
 nothing outside can be reached.
 
 How it talks.  The first serial port is the kernel's console and goes to a file.
-The second one carries commands and their output and status (the agent in INIT is its
+The second one carries commands and their output and status (guest-agent is its
 other end), so that nothing the kernel prints can be taken for a result.  Commands run
 one after the other: what shall run beside them is started with spawn().
 
@@ -43,68 +43,18 @@ import tempfile
 import threading
 import time
 
+import initramfs
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 
+# What the kernel's log must not have.
 SPLAT = re.compile(
     r'BUG[: ]|WARNING: |(KASAN|UBSAN|KCSAN|KMSAN): |Oops|general protection|Kernel panic|'
     r'Call Trace|INFO: task .* blocked|detected stalls|refcount_t: |kernel BUG at|'
     r'scheduling while atomic|possible .* lock|inconsistent lock state|suspicious RCU usage|'
     r'DEBUG_LOCKS_WARN|list_(add|del) corruption|cache still has objects|'
     r'unregister_netdevice: waiting|kmemleak: [0-9]+ new|leaked')
-
-# The guest's first process.  Mounts what the tests want, then becomes the agent, which
-# reads "number seconds base64(command)" and answers with the output and a status line.
-INIT = r'''#!/bin/busybox sh
-b=/bin/busybox
-$b mount -t proc proc /proc; $b mount -t sysfs sys /sys; $b mount -t devtmpfs dev /dev 2>/dev/null
-$b mkdir -p /dev/pts /dev/shm; $b mount -t devpts pts /dev/pts; $b mount -t tmpfs shm /dev/shm
-while read -r m; do $b insmod "/mods/$m" || echo "vm: insmod $m failed"; done </mods/order
-. /env
-N=
-share() { # tag, directory, options
-	case $ROOT in
-	9p) $b mount -t 9p -o "trans=virtio,version=9p2000.L,msize=512000,$3" "$1" "$2";;
-	*) $b mount -t virtiofs -o "$3" "$1" "$2";;
-	esac || { echo "vm: cannot mount $2"; $b reboot -f; }
-}
-if [ "$ROOT" != initramfs ]; then
-	N=/new; $b mkdir -p /lower /rw $N
-	case $ROOT in 9p) share root /lower ro,cache=loose;; *) share root /lower ro;; esac
-	$b mount -t tmpfs -o mode=755 rw /rw; $b mkdir -p /rw/u /rw/w
-	$b mount -t overlay -o lowerdir=/lower,upperdir=/rw/u,workdir=/rw/w over $N
-	for d in proc sys dev; do $b mkdir -p $N/$d; $b mount -o move /$d $N/$d; done
-	$b mkdir -p $N/run; $b mount -t tmpfs -o mode=755 run $N/run
-	[ "$MODDIR" = / ] || { $b mkdir -p $N/lib/modules; $b mount -o bind "$N$MODDIR/lib/modules" $N/lib/modules; }
-fi
-while read -r tag dir; do $b mkdir -p "$N$dir"; share "$tag" "$N$dir" rw; done </shares
-$b mount -t debugfs d $N/sys/kernel/debug 2>/dev/null
-$b mount -t tracefs t $N/sys/kernel/tracing 2>/dev/null
-$b mount -t cgroup2 c $N/sys/fs/cgroup 2>/dev/null
-$b ip link set lo up
-[ -z "$NET" ] || { $b ip addr add 10.0.2.15/24 dev eth0; $b ip link set eth0 up; $b ip route add default via 10.0.2.2; }
-$b hostname guest
-$b mkdir -p $N/run/vm; $b cp /agent /script /bin/busybox $N/run/vm/ 2>/dev/null
-$b stty -F $N/dev/ttyS1 raw -echo
-export HOME=/root TERM=dumb PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-# A real change of root by process 1: the kernel's own helpers (modprobe) follow it.
-[ -z "$N" ] || exec $b switch_root $N /run/vm/busybox sh /run/vm/agent
-exec $b sh /run/vm/agent
-'''
-
-AGENT = r'''
-cd /run/vm; b=./busybox
-if [ -s script ]; then exec 3<script; else exec 3</dev/ttyS1; fi
-timeout=/usr/bin/timeout; [ -x $timeout ] || timeout="$b timeout"
-printf '\n@@vm up %s\n' "$($b cut -d' ' -f1 /proc/uptime)" >/dev/ttyS1
-while read -r n seconds code <&3; do
-	[ "$n" != end ] || break
-	echo "$code" | $b base64 -d >command
-	$b setsid $timeout -k 5 "$seconds" /bin/sh /run/vm/command >/dev/ttyS1 2>&1 </dev/null
-	printf '\n@@vm %s %d\n' "$n" $? >/dev/ttyS1
-done
-$b sync; $b sleep 0.2; $b reboot -f
-'''
 
 
 class GuestError(Exception):
@@ -124,6 +74,7 @@ class KernelSplat(GuestError):
 
 
 class GuestTimeout(GuestError):
+    """A time limit was reached."""
     status = 124
 
 
@@ -138,38 +89,6 @@ def kernel_info(name):
     if out.returncode:
         raise GuestError(f'no kernel {name}')
     return dict(w.split('=', 1) for w in shlex.split(out.stdout))
-
-
-def cpio(path, entries):
-    """Writes an uncompressed newc archive (the guest would pay for unpacking): name -> (mode, bytes)."""
-    with open(path, 'wb') as f:
-        for ino, (name, (mode, data)) in enumerate([*entries.items(), ('TRAILER!!!', (0, b''))], 1):
-            n = name.encode() + b'\0'
-            fields = (ino, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(n), 0)
-            head = b'070701' + b''.join(b'%08x' % x for x in fields) + n
-            f.write(head + b'\0' * (-len(head) % 4) + data + b'\0' * (-len(data) % 4))
-
-
-def module_files(kernel, names):
-    """Contents of the modules and of those they need, in load order; built-in ones are no files."""
-    found = {}
-    for name in names if kernel['moddir'] else ():
-        deps = subprocess.run(['/sbin/modprobe', '-d', kernel['moddir'], '-S', kernel['release'],
-                               '--show-depends', name], stdout=subprocess.PIPE, text=True, check=True)
-        for path in re.findall(r'^insmod (\S+)', deps.stdout, re.M):
-            key = re.sub(r'\.xz$', '', os.path.basename(path))
-            if key not in found:
-                found[key] = (subprocess.check_output(['xz', '-dc', path]) if path.endswith('.xz')
-                              else open(path, 'rb').read())
-    return found
-
-
-def with_libraries(paths):
-    found = set(paths)
-    for p in paths:
-        ldd = subprocess.run(['ldd', p], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
-        found |= set(re.findall(r'(/\S+) \(0x', ldd.stdout))
-    return sorted(found)
 
 
 class Guest:
@@ -201,7 +120,7 @@ class Guest:
         self.script = script
         self._console = console
         self._procs = []
-        self._tmp = self._line = self._qmp = self._timer = None
+        self._tmp = self._line = self._qmp = self._qmp_file = self._ports = self._timer = None
         self._sequence, self._lock = 0, threading.Lock()
         self._timed_out = False
         self._log_seen, self._kept_log = 0, ''
@@ -237,7 +156,7 @@ class Guest:
         self._qmp, qmp = socket.socketpair()
         argv += ['-chardev', f'socket,id=line,fd={line.fileno()}', '-serial', 'chardev:line',
                  '-chardev', f'socket,id=qmp,fd={qmp.fileno()}', '-mon', 'chardev=qmp,mode=control']
-        self._run(argv, 'qemu', pass_fds=(line.fileno(), qmp.fileno()))
+        self._qemu = self._run(argv, 'qemu', pass_fds=(line.fileno(), qmp.fileno()))
         line.close()
         qmp.close()
         self._deadline = time.monotonic() + self.timeout
@@ -253,7 +172,7 @@ class Guest:
         try:
             self._monitor('inject-nmi')
             time.sleep(5)
-        except (OSError, ValueError):
+        except (GuestError, OSError, ValueError):
             pass
         self._qemu.kill()
 
@@ -262,38 +181,27 @@ class Guest:
         with open(f'{self._tmp}/{name}.log', 'w') as log:
             self._procs.append(subprocess.Popen(['setpriv', '--pdeathsig', 'KILL', *argv], stdin=subprocess.DEVNULL,
                                                 stdout=log, stderr=log, start_new_session=True, **kw))
-        self._qemu = self._procs[-1]
+        return self._procs[-1]
 
     def _pack(self, path):
         need = {'virtiofs': ['virtio_pci', 'virtiofs', 'overlay'], '9p': ['virtio_pci', '9pnet_virtio', '9p', 'overlay'],
                 'initramfs': ['virtio_pci', 'virtiofs'] if self.shares else []}[self.root]
         if self.net:
             need += ['virtio_pci', 'virtio_net']
-        mods = module_files(self.kernel, need + self.modules)
+        mods = initramfs.modules(self.kernel, need + self.modules)
         env = {'ROOT': self.root, 'NET': '1' if self.net else '',
                'MODDIR': os.path.abspath(self.kernel['moddir'] or '/')}
-        files = {'init': INIT, 'agent': AGENT, 'env': ''.join(f'{k}={shlex.quote(v)}\n' for k, v in env.items()),
+        files = {'init': open(HERE + '/guest-init').read(),
+                 'agent': open(HERE + '/guest-agent').read(),
+                 'env': ''.join(f'{k}={shlex.quote(v)}\n' for k, v in env.items()),
                  'shares': ''.join(f'{tag} {d}\n' for tag, d in self.shares),
                  'mods/order': ''.join(m + '\n' for m in mods),
                  'script': ''.join(self._encode(i, 100000, c) for i, c in enumerate(self.script or (), 1))}
-        entries = {d: (0o40755, b'') for d in ('bin', 'dev', 'etc', 'mods', 'proc', 'root', 'run', 'sys', 'tmp')}
-        entries['dev/console'] = (0o20600, b'')
-        entries['bin/busybox'] = (0o100755, open('/bin/busybox', 'rb').read())
-        entries.update((name, (0o100755, text.encode())) for name, text in files.items())
-        entries.update(('mods/' + name, (0o100644, data)) for name, data in mods.items())
-        if self.root == 'initramfs':
-            for applet in subprocess.check_output(['/bin/busybox', '--list'], text=True).split():
-                entries.setdefault('bin/' + applet, (0o120777, b'busybox'))
-            for p in with_libraries(os.path.abspath(a) for a in self.add):
-                parts = p.strip('/').split('/')
-                for i in range(1, len(parts)):
-                    entries.setdefault('/'.join(parts[:i]), (0o40755, b''))
-                entries[p.strip('/')] = (0o100755, open(p, 'rb').read())
-        cpio(path, entries)
+        initramfs.write(path, files, mods, self.add if self.root == 'initramfs' else None)
 
     def _machine(self):
-        append = ('console=ttyS0 quiet ignore_loglevel printk.devkmsg=on panic=-1 oops=panic unknown_nmi_panic net.ifnames=0 nokaslr '
-                  'mitigations=off watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120')
+        append = ('console=ttyS0 quiet ignore_loglevel printk.devkmsg=on panic=-1 oops=panic unknown_nmi_panic '
+                  'net.ifnames=0 nokaslr mitigations=off watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120')
         cpu, thread, more = 'max', 'multi', []
         if self.icount:
             # erms and fsrm would make a string copy count as many instructions as it has bytes
@@ -317,10 +225,10 @@ class Guest:
                 continue
             sock, cache = f'{self._tmp}/{tag}.sock', 'always' if tag == 'root' else 'auto'
             # sandbox=chroot: the default one cannot pivot_root when the share is /
-            self._run(['/usr/lib/qemu/virtiofsd', '-f', f'--socket-path={sock}',
-                       '-o', f'source={path},sandbox=chroot,xattr,cache={cache}'], tag)
+            daemon = self._run(['/usr/lib/qemu/virtiofsd', '-f', f'--socket-path={sock}',
+                                '-o', f'source={path},sandbox=chroot,xattr,cache={cache}'], tag)
             while not os.path.exists(sock):
-                if self._procs[-1].poll() is not None:
+                if daemon.poll() is not None:
                     raise GuestError('virtiofsd: ' + open(f'{self._tmp}/{tag}.log').read())
                 time.sleep(.01)
             args += ['-chardev', f'socket,id={tag},path={sock}', '-device', f'vhost-user-fs-pci,chardev={tag},tag={tag}']
@@ -451,7 +359,7 @@ class Guest:
     def _monitor(self, command, **arguments):
         """One command to QEMU's own control channel (QMP)."""
         self._qmp.settimeout(30)
-        if not hasattr(self, '_qmp_file'):
+        if not self._qmp_file:
             self._qmp_file = self._qmp.makefile('rw')
             self._qmp_file.readline()
             self._monitor('qmp_capabilities')
@@ -464,7 +372,7 @@ class Guest:
 
     def port(self, inside):
         """The port of 127.0.0.1 that leads to the guest's port `inside`."""
-        if not hasattr(self, '_ports'):
+        if not self._ports:
             table = self._monitor('human-monitor-command', **{'command-line': 'info usernet'})
             rows = re.findall(r'TCP\[HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)\s+\S+\s+(\d+)', table)
             self._ports = {int(g): int(h) for h, g in rows}
@@ -490,5 +398,6 @@ class Guest:
 
     def splats(self):
         """Lines of the kernel's log that mean that something is wrong, since the last call."""
-        new, self._log_seen = self.log()[self._log_seen:], len(self.log())
+        log = self.log()
+        new, self._log_seen = log[self._log_seen:], len(log)
         return [line for line in new.splitlines() if SPLAT.search(line)]
