@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /* The client's handshake: URLs, the request, every answer that must not be believed, and connecting. */
+#include <fcntl.h>
 #include <pthread.h>
 
 #include "handshake.h"
@@ -284,6 +285,7 @@ static void both_sides(void)
 		CHECK(fd >= 0, "%s: %d", url, fd);
 		if (fd < 0)
 			die("no connection");	/* the server would wait for ever */
+		CHECK(!(fcntl(fd, F_GETFL) & O_NONBLOCK) && fcntl(fd, F_GETFD) & FD_CLOEXEC, "%s: the socket's flags", url);
 		close(fd);
 		pthread_join(thread, NULL);
 		close(l);
