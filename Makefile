@@ -30,6 +30,7 @@ build/%/websocket.ko: FORCE
 	@eval "$$(selftests/vm/kernel $*)" && \
 	$(MAKE) --no-print-directory -C "$$headers" M=$(TOP)/build/$* $$make modules
 
+tools: lib
 lib tools:
 	@$(MAKE) --no-print-directory -C userspace O=$(TOP)/build/user $@
 
