@@ -197,7 +197,8 @@ class Peer:
 
     async def slow_reader(self, unread):
         """Sends and does not read, until nothing more goes out: the server has stopped reading. Then reads all."""
-        messages = 200
+        messages = 2400
+        blocks = [pattern(10000, i) for i in range(5)]
         async with self.open(max_queue=1, read_limit=1 << 14, write_limit=1 << 14) as ws:
             sent, back = hashlib.sha256(), hashlib.sha256()
             count = 0
@@ -205,8 +206,8 @@ class Peer:
             async def send():
                 nonlocal count
                 for i in range(messages):
-                    data = pattern(1 << 16, i)
-                    sent.update(data)
+                    data = b'' if i % 3 == 1 else blocks[i % 5][i:]
+                    sent.update(b'%d:' % len(data) + data)
                     await ws.send(data)
                     count += 1
             sender = asyncio.ensure_future(send())
@@ -217,7 +218,8 @@ class Peer:
             assert count < messages, 'the server takes everything'
             await unread()
             for _ in range(messages):
-                back.update(await within(ws.recv()))
+                data = await within(ws.recv())
+                back.update(b'%d:' % len(data) + data)
             await sender
             assert sent.digest() == back.digest(), 'other bytes came back'
 
