@@ -191,18 +191,18 @@ def native_table(native):
 
 
 PLOT = '''
-set terminal pngcairo size 900,520 font "sans,11"
+set terminal pngcairo noenhanced size 900,520 font "sans,11"
 set grid ytics
 set key outside right
 set output "{out}rtt.png"
 set title "Echo round trip, instructions of both ends, plain TCP = 1"
-set yrange [0.9:*]
+set yrange [0.95:*]
+set logscale y 2
 set style data linespoints
 plot for [i=2:{nrtt}] "{out}rtt.dat" using 0:i:xtic(1) title columnheader(i) lw 2
 set output "{out}pipelined.png"
 set title "64 connections x 8 messages in flight, instructions a message, plain TCP = 1"
 set yrange [1:*]
-set logscale y 2
 set style data histogram
 set style fill solid 0.8 border -1
 plot for [i=2:{npipe}] "{out}pipelined.dat" using i:xtic(1) title columnheader(i)

@@ -8,6 +8,7 @@
  *	batch	WEBSOCKET_F_BATCH, what was received handed straight back
  */
 #include <err.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -75,7 +76,7 @@ static int echo_one(int fd)
 	int more;
 
 	if (n < 0)
-		return 0;
+		return errno == EAGAIN ? 0 : -1;
 	if (ended(&msg, n))
 		return -1;
 	busy();
@@ -142,7 +143,7 @@ static bool ready_mmsg(int fd, void *context)
 	}
 	n = recvmmsg(fd, m, MMSG, MSG_DONTWAIT, NULL);
 	if (n <= 0)
-		return n < 0;
+		return n < 0 && errno == EAGAIN;
 	if (ended(&m[n - 1].msg_hdr, m[n - 1].msg_len))
 		return false;
 	if (!whole(m, n))
@@ -169,7 +170,7 @@ static bool ready_batch(int fd, void *context)
 
 	(void)context;
 	if (n < 0)
-		return true;
+		return errno == EAGAIN;
 	if (ended(&msg, n))
 		return false;
 	more = msg.msg_flags & MSG_EOR ? 0 : MSG_MORE;

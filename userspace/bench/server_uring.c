@@ -42,11 +42,15 @@ static struct io_uring_sqe *request(void *data)
 
 static void receive(struct connection *c)
 {
+	struct io_uring_sqe *sqe = request(c);
+
 	c->sending = false;
 	c->iov = (struct iovec){ c->data, sizeof(c->data) };
 	c->msg = (struct msghdr){ .msg_iov = &c->iov, .msg_iovlen = 1, .msg_control = c->records,
 				  .msg_controllen = sizeof(c->records) };
-	io_uring_prep_recvmsg(request(c), c->fd, &c->msg, 0);
+	io_uring_prep_recvmsg(sqe, c->fd, &c->msg, 0);
+	/* the next message is hardly ever there by now */
+	sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
 }
 
 static void transmit(struct connection *c)
