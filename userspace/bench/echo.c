@@ -23,18 +23,18 @@ static void free_bursts(void)
 }
 
 /* Fewer repetitions for large messages; each measured part takes some 50 million instructions. */
-static unsigned int repetitions(size_t size)
+static unsigned int repetitions(size_t size, unsigned int least)
 {
 	unsigned int n = opt.count * 30000ULL / (30000 + size * 3);
 
-	return n < 8 ? 8 : n;
+	return n < least ? least : n;
 }
 
 /* One connection, one message at a time. */
 void case_rtt(void)
 {
 	for (unsigned int s = 0; s < opt.nsizes; s++) {
-		unsigned int i, n = repetitions(opt.sizes[s]);
+		unsigned int i, n = repetitions(opt.sizes[s], 32);
 		struct meter m;
 
 		make_bursts(opt.sizes[s], 1);
@@ -126,7 +126,7 @@ static void run(int epoll, unsigned int n)
 void case_pipelined(void)
 {
 	for (unsigned int s = 0; s < opt.nsizes; s++) {
-		unsigned int n = repetitions(opt.sizes[s]), i;
+		unsigned int n = repetitions(opt.sizes[s], 8), i;
 		int epoll = epoll_create1(EPOLL_CLOEXEC);
 		struct meter m;
 
