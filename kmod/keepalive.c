@@ -56,7 +56,9 @@ void ws_timer_arm(struct sock *sk, struct ws *ws)
 	if (ws->close_waits)
 		next = min(next, left(ws->close_sent, msecs_to_jiffies(ws->close_timeout_ms)));
 	if (ws->ping_waits)
-		next = min(next, left(ws->ping_sent, msecs_to_jiffies(ws->pong_timeout_ms)));
+		/* nobody tells when the pong comes: look after an interval, for the next ping may be due before the time limit */
+		next = min3(next, left(ws->ping_sent, msecs_to_jiffies(ws->pong_timeout_ms)),
+			    max(jittered(ws->ping_interval_ms), 1UL));
 	else if (ws->ping_interval_ms && alive(sk, ws))
 		next = min(next, left(last_life(sk, ws), jittered(ws->ping_interval_ms)));
 	if (next != MAX_JIFFY_OFFSET)

@@ -187,14 +187,12 @@ CASE(config, start_after_a_refused_one)
 	expect_text(LINK, "ok");
 }
 
-CASE(config, role_and_no_utf8_stay)
+CASE(config, role_stays)
 {
 	struct websocket_config c = { .flags = role(&variant->shape), .max_message = 77 }, now;
 
 	must(set(self->link.ws, &(struct websocket_config){ .flags = c.flags }, sizeof(c)));
 	c.flags ^= WEBSOCKET_F_CLIENT;
-	refuses(EINVAL, set(self->link.ws, &c, sizeof(c)));
-	c.flags ^= WEBSOCKET_F_CLIENT | WEBSOCKET_F_NO_UTF8;
 	refuses(EINVAL, set(self->link.ws, &c, sizeof(c)));
 	now = get(self->link.ws);
 	equal(role(&variant->shape), now.flags);

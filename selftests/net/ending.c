@@ -297,9 +297,14 @@ static int wait_for_ever(void *argument)
 	return 0;
 }
 
+/* Goes when the other end of the pipe has been closed. */
 static int leave(void *argument)
 {
-	(void)argument;
+	int *pipe_fds = argument;
+	char byte;
+
+	close(pipe_fds[1]);
+	equal(0, read(pipe_fds[0], &byte, 1));
 	return 3;
 }
 
@@ -317,10 +322,15 @@ CASE(ending, killed_process)
 
 CASE(ending, exiting_process)
 {
-	pid_t pid = spawn(leave, NULL);
+	int pipe_fds[2];
+	pid_t pid;
 
+	must(pipe(pipe_fds));
+	pid = spawn(leave, pipe_fds);
 	link_close_ws(LINK);
+	close(pipe_fds[1]);
 	equal(3, reap(pid));
+	close(pipe_fds[0]);
 	wire_expect_close(WIRE, 1001);
 	wire_expect_end(WIRE);
 }

@@ -271,8 +271,10 @@ CASE(send_full, row38_signals)
 	must(setitimer(ITIMER_REAL, &often, NULL));
 	n = ws_send(self->link.ws, OP_BINARY, self->bytes, BIG, 0);
 	check(n > 0 && n < BIG);
-	at = n;
-	refuses(EINTR, ws_send(self->link.ws, 0, self->bytes + at, BIG - at, 0));
+	/* the peer's TCP may still take something; in the end nothing fits */
+	for (at = 0; n > 0; n = ws_send(self->link.ws, 0, self->bytes + at, BIG - at, 0))
+		at += n;
+	equal(EINTR, errno);
 	must(setitimer(ITIMER_REAL, &never, NULL));
 	reader_start(&r, LINK, self->bytes, BIG);
 	must(setitimer(ITIMER_REAL, &often, NULL));
