@@ -1,77 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Calls, flags and options that have their own meaning on a message socket, or none: websocket(7) has the table, and
- * each of its lines names its test. What is refused is in bypass.c; several descriptors, processes and threads in
- * shared.c.
+ * Calls that have their own meaning on a message socket, or none: websocket(7) has the table, and each of its lines
+ * names its test. Options are in options.c, what is refused in refused.c, one socket in many hands in share.c.
  */
 #include <fcntl.h>
-#include <linux/errqueue.h>
-#include <linux/net_tstamp.h>
 #include <linux/sockios.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
-#include <sys/uio.h>
+#include <sys/time.h>
 
 #include "intact.h"
 
 FIXTURE_ROLES(calls);
-
-/* Row 35 */
-CASE(calls, row35_receive_flags)
-{
-	static const int refused[] = { MSG_OOB, MSG_TRUNC, MSG_OOB | MSG_PEEK, MSG_TRUNC | MSG_DONTWAIT };
-	static const int ignored[] = { MSG_NOSIGNAL, MSG_CMSG_CLOEXEC, MSG_CONFIRM, MSG_DONTROUTE, MSG_EOR, MSG_MORE };
-	struct received r;
-	char buffer[16];
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(refused); i++) {
-		put(OUT, .opcode = OP_TEXT, .text = "text");
-		peer_write(LINK);
-		ws_wait(self->link.ws, POLLIN);
-		refuses(EOPNOTSUPP, recv(self->link.ws, buffer, sizeof(buffer), refused[i]));
-		expect_text(LINK, "text");
-	}
-	for (i = 0; i < ARRAY_SIZE(ignored); i++) {
-		put(OUT, .opcode = OP_TEXT, .text = "text");
-		peer_write(LINK);
-		r = ws_recvmsg(self->link.ws, buffer, sizeof(buffer), ignored[i]);
-		equal(4, r.n);
-		equal(MSG_EOR, r.flags & ~MSG_CMSG_CLOEXEC);
-	}
-	refuses(EAGAIN, recv(self->link.ws, buffer, sizeof(buffer), MSG_ERRQUEUE));
-	intact(LINK);
-}
-
-/* Row 60: time stamps of what was received are not delivered, those of what was sent come from the error queue. */
-CASE(calls, row60_timestamps)
-{
-	char buffer[256], control[512];
-	struct iovec iov = { buffer, sizeof(buffer) };
-	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1,
-			    .msg_control = control, .msg_controllen = sizeof(control) };
-	struct cmsghdr *c;
-
-	set_option(self->link.ws, SOL_SOCKET, SO_TIMESTAMPNS, 1);
-	set_option(self->link.ws, SOL_SOCKET, SO_TIMESTAMPING,
-		   SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE |
-		   SOF_TIMESTAMPING_OPT_TSONLY);
-	put(OUT, .opcode = OP_TEXT, .text = "no stamp");
-	peer_write(LINK);
-	expect_text(LINK, "no stamp");	/* it refuses any record but its own */
-	equal(1, ws_send(self->link.ws, OP_TEXT, "x", 1, 0));
-	wire_expect(WIRE, OP_TEXT, true, "x", 1);
-	check(ws_wait(self->link.ws, POLLERR) & POLLERR);
-	equal(0, must(recvmsg(self->link.ws, &h, MSG_ERRQUEUE)));
-	check(h.msg_flags & MSG_ERRQUEUE);
-	for (c = CMSG_FIRSTHDR(&h); c && c->cmsg_type != SO_TIMESTAMPING; c = CMSG_NXTHDR(&h, c))
-		;
-	check(c && c->cmsg_level == SOL_SOCKET);
-	set_option(self->link.ws, SOL_SOCKET, SO_TIMESTAMPING, 0);
-	intact(LINK);
-}
 
 static int file_of(const void *bytes, size_t len)
 {
@@ -102,6 +45,24 @@ CASE(calls, row46_sendfile)
 	free(bytes);
 }
 
+/* The file ends before sendfile() has what it was to send: so does the message. */
+CASE(calls, row46_sendfile_beyond_the_end)
+{
+	int file = file_of("hello", 5), i;
+
+	for (i = 0; i < 3; i++) {
+		off_t offset = i;
+
+		equal(5 - i, sendfile(self->link.ws, file, &offset, 1 << 20));
+		wire_expect_message(WIRE, OP_BINARY, "hello" + i, 5 - i);
+	}
+	must(lseek(file, 0, SEEK_END));
+	equal(0, sendfile(self->link.ws, file, NULL, 100));
+	equal(3, ws_info(self->link.ws).tx_messages);
+	intact(LINK);
+	close(file);
+}
+
 /* Row 46: a pipe is emptied into messages; SPLICE_F_MORE leaves one open as MSG_MORE does. */
 CASE(calls, row46_splice_into_it)
 {
@@ -116,32 +77,6 @@ CASE(calls, row46_splice_into_it)
 	intact(LINK);
 	close(p[0]);
 	close(p[1]);
-}
-
-/* SO_RCVLOWAT is without effect, and shows what the module waits for. */
-CASE(calls, rcvlowat_is_the_modules)
-{
-	int value = 0;
-	socklen_t len = sizeof(value);
-
-	set_option(self->link.ws, SOL_SOCKET, SO_RCVLOWAT, 12345);
-	must(getsockopt(self->link.ws, SOL_SOCKET, SO_RCVLOWAT, &value, &len));
-	equal(1, value);
-	intact(LINK);
-}
-
-CASE(calls, cork_holds_messages_and_nodelay_can_go)
-{
-	int i;
-
-	set_option(self->link.ws, IPPROTO_TCP, TCP_CORK, 1);
-	for (i = 0; i < 3; i++)
-		equal(4, ws_send(self->link.ws, OP_TEXT, "text", 4, 0));
-	set_option(self->link.ws, IPPROTO_TCP, TCP_CORK, 0);
-	for (i = 0; i < 3; i++)
-		wire_expect(WIRE, OP_TEXT, true, "text", 4);
-	set_option(self->link.ws, IPPROTO_TCP, TCP_NODELAY, 0);
-	intact(LINK);
 }
 
 CASE(calls, ioctls)
@@ -289,6 +224,109 @@ CASE(calls, batches)
 	wire_expect(WIRE, OP_BINARY, true, "three", 5);
 	link_configure(LINK, &(struct websocket_config){ .flags = 0 });
 	intact(LINK);
+}
+
+static volatile sig_atomic_t signals;
+
+static void count_signal(int signal)
+{
+	(void)signal;
+	signals++;
+}
+
+/* O_ASYNC: a signal for a message, none for a ping. */
+CASE(calls, sigio_for_messages)
+{
+	struct sigaction action = { .sa_handler = count_signal };
+	int i;
+
+	must(sigaction(SIGIO, &action, NULL));
+	must(fcntl(self->link.ws, F_SETOWN, getpid()));
+	must(fcntl(self->link.ws, F_SETFL, O_ASYNC | O_NONBLOCK));
+	signals = 0;
+	put(OUT, .opcode = OP_PING, .text = "ping");
+	put(OUT, .opcode = OP_TEXT, .more = true, .text = "half");
+	peer_write(LINK);
+	wire_expect(WIRE, OP_PONG, true, "ping", 4);
+	peer_expect_silence(LINK);
+	equal(0, signals);
+	put(OUT, .opcode = OP_CONTINUATION, .text = "whole");
+	peer_write(LINK);
+	for (i = 0; i < 30000 && !signals; i++)
+		usleep(1000);
+	check(signals);
+	expect_text(LINK, "halfwhole");
+}
+
+/* Row 38: a signal ends the waiting of a receiver, and nothing else. */
+CASE(calls, row38_signal_while_receiving)
+{
+	struct sigaction action = { .sa_handler = count_signal };
+	struct itimerval often = { { 0, 20000 }, { 0, 20000 } }, never = { 0 };
+	char buffer[16];
+
+	must(sigaction(SIGALRM, &action, NULL));
+	put(OUT, .opcode = OP_TEXT, .text = "half", .announce = 8);
+	peer_write(LINK);
+	must(setitimer(ITIMER_REAL, &often, NULL));
+	refuses(EINTR, recv(self->link.ws, buffer, sizeof(buffer), 0));
+	refuses(EINTR, recv(self->link.ws, buffer, sizeof(buffer), MSG_WAITALL));
+	must(setitimer(ITIMER_REAL, &never, NULL));
+	if (variant->shape.client)
+		peer_write_raw(LINK, "more", 4);
+	else
+		link_reset_peer(LINK);
+	if (variant->shape.client)
+		expect_text(LINK, "halfmore");
+	else
+		expect_error(LINK, ECONNRESET);
+}
+
+static void send_fd(int over, int fd)
+{
+	char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))) = { 0 };
+	struct iovec iov = { "x", 1 };
+	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1,
+			    .msg_control = control, .msg_controllen = sizeof(control) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&h);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	equal(1, sendmsg(over, &h, 0));
+}
+
+/* It is nobody's while it is under way; the kernel answers all the same, and closes it if it is never taken. */
+CASE(calls, row18_scm_rights_in_flight)
+{
+	int pair[2];
+
+	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+	send_fd(pair[0], self->link.ws);
+	link_close_ws(LINK);
+	peer_expect_silence(LINK);
+	close(pair[0]);
+	close(pair[1]);
+	equal(WIRE_FRAME, wire_read(WIRE));
+	equal(OP_CLOSE, self->link.wire.seen.opcode);
+	wire_expect_end(WIRE);
+}
+
+/* Row 18: close() of all others changes nothing. */
+CASE(calls, close_of_the_last_descriptor)
+{
+	int other = must(dup(self->link.ws));
+
+	put(OUT, .opcode = OP_TEXT, .text = "one");
+	peer_write(LINK);
+	close(self->link.ws);
+	self->link.ws = other;
+	expect_text(LINK, "one");
+	peer_expect_silence(LINK);
+	link_close_ws(LINK);
+	wire_expect_close(WIRE, 1000);
+	wire_expect_end(WIRE);
 }
 
 SELFTEST_MAIN

@@ -78,6 +78,28 @@ CASE(rfc6455, client_goes_ahead_without_fin)
 	expect_end(LINK, 1000);
 }
 
+/* 5.5.2: pings are answered until the peer's Close comes, also behind our own. */
+CASE(rfc6455, pings_are_answered_until_the_peers_close)
+{
+	int i;
+
+	equal(2, ws_send(self->link.ws, OP_CLOSE, "\x03\xe8", 2, 0));
+	wire_expect_close(WIRE, 1000);
+	for (i = 0; i < 5; i++) {
+		put(OUT, .opcode = OP_PING, .payload = &i, .len = sizeof(i));
+		peer_write(LINK);
+		self->link.wire.closed = false;		/* no data follows a Close, this may */
+		wire_expect(WIRE, OP_PONG, true, &i, sizeof(i));
+	}
+	put_close(OUT, 1000, "");
+	put(OUT, .opcode = OP_PING, .text = "no answer");
+	self->link.shape.segmentation = SEGMENT_ALL;
+	peer_write(LINK);
+	expect_end(LINK, 1000);
+	link_close_ws(LINK);
+	wire_expect_end(WIRE);
+}
+
 /* 7.1.7: without the peer's Close the connection fails. Its messages are still read. */
 CASE(rfc6455, close_is_never_answered)
 {
