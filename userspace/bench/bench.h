@@ -4,13 +4,15 @@
  *
  * DESIGN NOTES
  *
- * It starts the server it measures, speaks WebSocket to it over plain sockets, checks every byte that comes back, and prints
- * one JSON object a result. All frames are built and masked before the measured part, so that what the client itself
- * costs is the same with and without framing, but for the two or four bytes of header that it parses in each reply.
+ * It starts the server it measures, speaks WebSocket to it over plain sockets, checks every byte that comes back,
+ * and prints one JSON object a result. All frames are built and masked before the measured part, so that what the
+ * client itself costs is the same with and without framing, but for the two or four bytes of header that it parses
+ * in each reply.
  *
- * Time is the TSC. In a guest under QEMU's -icount shift=0 it counts instructions, those of both processes and of the
- * kernel, whoever runs; nothing else moves it but idling. A measured part must not idle: `rest' in the output is the share
- * of time that was not run time of either process, which is interrupts' wake-ups of kernel threads, and idling if any.
+ * Time is the TSC. In a guest under QEMU's -icount shift=0 it counts instructions, those of both processes and of
+ * the kernel, whoever runs; nothing else moves it but idling. A measured part must not idle: `rest' in the output
+ * is the share of time that was not run time of either process, which is interrupts' wake-ups of kernel threads,
+ * and idling if any.
  */
 #ifndef BENCH_H
 #define BENCH_H

@@ -4,9 +4,9 @@
  *
  * DESIGN NOTES
  *
- * The sources of kmod/core are compiled without SIMD registers, as for the kernel. What they are compared with may use them:
- * libc's memcpy(), a copy followed by an XOR pass with AVX2, simdjson's validator. Rounds alternate, and the best one counts:
- * others disturb this machine, nothing makes it faster.
+ * The sources of kmod/core are compiled without SIMD registers, as for the kernel. What they are compared with may
+ * use them: libc's memcpy(), a copy followed by an XOR pass with AVX2, simdjson's validator. Rounds alternate, and
+ * the best one counts: others disturb this machine, nothing makes it faster.
  *
  * "memory": the source is walked through and far larger than the caches; the destination is one buffer, as a server's.
  */
@@ -161,7 +161,8 @@ static void headers(void)
 	double best = 1e9;
 
 	for (unsigned int i = 0; i < 256; i++)
-		ws_frame_encode(heads[i], WS_OP_BINARY, true, i % 4 == 3 ? 70000 : i % 4 == 2 ? 1000 : i % 100, true, random());
+		ws_frame_encode(heads[i], WS_OP_BINARY, true, i % 4 == 3 ? 70000 : i % 4 == 2 ? 1000 : i % 100, true,
+				random());
 	for (unsigned int r = 0; r < ROUNDS; r++) {
 		double start = seconds();
 
@@ -175,13 +176,14 @@ static void headers(void)
 		if (seconds() - start < best)
 			best = seconds() - start;
 	}
-	printf("{\"what\": \"header decode\", \"where\": \"cache\", \"unit\": \"million/s\", \"values\": [%.1f, null, null]}\n",
-	       256 * 4096 / best * 1e-6);
+	printf("{\"what\": \"header decode\", \"where\": \"cache\", \"unit\": \"million/s\", "
+	       "\"values\": [%.1f, null, null]}\n", 256 * 4096 / best * 1e-6);
 }
 
 int main(void)
 {
-	void *areas = mmap(NULL, AREA + MESSAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	void *areas = mmap(NULL, AREA + MESSAGE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 
 	if (areas == MAP_FAILED)
 		return 1;

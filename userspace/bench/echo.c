@@ -146,7 +146,8 @@ void case_pipelined(void)
 		n = 4;
 		syscalls_start();
 		run(epoll, n);
-		say("syscalls", opt.sizes[s], "\"each\": %.4f", (double)syscalls_stop() / ((u64)n * opt.conns * IN_FLIGHT));
+		say("syscalls", opt.sizes[s], "\"each\": %.4f",
+		    (double)syscalls_stop() / ((u64)n * opt.conns * IN_FLIGHT));
 		conns_close();
 		close(epoll);
 		server_stop();

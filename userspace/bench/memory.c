@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory of idle connections: after they were made, and after each has answered pings and echoed messages. Both ends of each
- * connection are on this machine; the client's end is the same for every server, so that differences are the server's.
+ * Memory of idle connections: after they were made, and after each has answered pings and echoed messages. Both
+ * ends of each connection are on this machine; the client's end is the same for every server, so that differences
+ * are the server's.
  */
 #include <stdio.h>
 #include <string.h>
@@ -64,8 +65,9 @@ static void say_usage(const char *name, const struct usage *before, const struct
 {
 	unsigned int n = opt.conns;
 
-	say(name, 0, "\"slab\": %.1f, \"buffers\": %.1f, \"pages\": %.1f, \"user\": %.1f", (after->slab - before->slab) / n,
-	    (after->buffers - before->buffers) / n, (after->pages - before->pages) / n, (after->server - before->server) / n);
+	say(name, 0, "\"slab\": %.1f, \"buffers\": %.1f, \"pages\": %.1f, \"user\": %.1f",
+	    (after->slab - before->slab) / n, (after->buffers - before->buffers) / n,
+	    (after->pages - before->pages) / n, (after->server - before->server) / n);
 }
 
 void case_memory(void)

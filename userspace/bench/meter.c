@@ -7,7 +7,10 @@
 
 #include "bench.h"
 
-/* A no-op that userspace/bench/profile.c looks for. 1: it counts from here, 2: to here, 3: what it has counted is a profile. */
+/*
+ * A no-op that userspace/bench/profile.c looks for. 1: it counts from here, 2: to here, 3: what it has counted is
+ * a profile.
+ */
 #define MARK(n)	asm volatile(".byte 0x0f, 0x1f, 0x80, 'W', 'S', 'B', " #n : : : "memory")
 
 u64 now(void)
@@ -71,7 +74,8 @@ void say(const char *name, size_t size, const char *fmt, ...)
 {
 	va_list args;
 
-	printf("{\"case\": \"%s\", \"server\": \"%s\", \"size\": %zu, \"conns\": %u, ", name, opt.name, size, opt.conns);
+	printf("{\"case\": \"%s\", \"server\": \"%s\", \"size\": %zu, \"conns\": %u, ",
+	       name, opt.name, size, opt.conns);
 	va_start(args, fmt);
 	vprintf(fmt, args);
 	va_end(args);

@@ -4,13 +4,13 @@
  *
  * DESIGN NOTES
  *
- * Between two pings a connection is idle for longer than a retransmission time-out, as it is in real life. TCP then acknowledges
- * what comes at once, not with the next message, and this is part of the cost of a ping. So a few connections are measured
- * at a time, and then there is a pause.
+ * Between two pings a connection is idle for longer than a retransmission time-out, as it is in real life. TCP
+ * then acknowledges what comes at once, not with the next message, and this is part of the cost of a ping. So a
+ * few connections are measured at a time, and then there is a pause.
  *
- * The client's own part is measured by the same loop against a peer that costs nothing meanwhile: the pongs are there
- * before the pings are sent. What remains is one send, one segment received and acknowledged, and one recv. The segment is
- * the ping, in the peer's socket, and stands for the pong, in the client's.
+ * The client's own part is measured by the same loop against a peer that costs nothing meanwhile: the pongs are
+ * there before the pings are sent. What remains is one send, one segment received and acknowledged, and one recv.
+ * The segment is the ping, in the peer's socket, and stands for the pong, in the client's.
  */
 #include <arpa/inet.h>
 #include <errno.h>

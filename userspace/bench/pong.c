@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Time from a ping to its pong, while the server process is idle, stopped, or busy with other connections' messages. */
+/*
+ * Time from a ping to its pong, while the server process is idle, stopped, or busy with other connections'
+ * messages.
+ */
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -71,8 +74,9 @@ static void run(const char *name, bool stopped, bool busy)
 	n = measure(times, &ping, &message, busy);
 	if (n) {
 		qsort(times, n, sizeof(*times), compare);
-		say(name, 0, "\"n\": %u, \"median\": %llu, \"p99\": %llu, \"max\": %llu", n, (unsigned long long)times[n / 2],
-		    (unsigned long long)times[n * 99 / 100], (unsigned long long)times[n - 1]);
+		say(name, 0, "\"n\": %u, \"median\": %llu, \"p99\": %llu, \"max\": %llu", n,
+		    (unsigned long long)times[n / 2], (unsigned long long)times[n * 99 / 100],
+		    (unsigned long long)times[n - 1]);
 	} else {
 		say(name, 0, "\"n\": 0");
 	}

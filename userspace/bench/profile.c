@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A QEMU plugin that says where instructions go: it counts how often each translated block runs between the marks that the
- * load client executes around a measured part (meter.c).
+ * A QEMU plugin that says where instructions go: it counts how often each translated block runs between the marks
+ * that the load client executes around a measured part (meter.c).
  *
  *	qemu-system-x86_64 -plugin libprofile.so,out=FILE ...
  *
@@ -9,8 +9,8 @@
  *
  * DESIGN NOTES
  *
- * QEMU 7.2's packages have plugins switched on, but no header; these are the functions of its interface, version 1, that are
- * needed. One CPU only. A block that a fault leaves in the middle counts whole.
+ * QEMU 7.2's packages have plugins switched on, but no header; these are the functions of its interface, version
+ * 1, that are needed. One CPU only. A block that a fault leaves in the middle counts whole.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -82,7 +82,8 @@ static void finish(unsigned int cpu, void *data)
 		struct block *b = block(i);
 
 		if (b->total)
-			fprintf(out, "%llx %u %llu\n", (unsigned long long)b->address, b->insns, (unsigned long long)b->total);
+			fprintf(out, "%llx %u %llu\n", (unsigned long long)b->address, b->insns,
+				(unsigned long long)b->total);
 		b->total = 0;
 	}
 	fflush(out);

@@ -65,7 +65,8 @@ def table(case, size, columns):
             ', '.join(f'{s} {r["each"]:.0f}' for s, (r, _) in columns.items()) + '.', '',
             '| function | ' + ' | '.join(per) + f' | {others[0]} - raw |', '| --- |' + ' ---: |' * (len(per) + 1)]
     for f in sorted(shown, key=lambda f: -change[f][others[0]]):
-        text.append(f'| {f} | ' + ' | '.join(f'{per[s].get(f, 0):.0f}' for s in per) + f' | {change[f][others[0]]:+.0f} |')
+        cells = ' | '.join(f'{per[s].get(f, 0):.0f}' for s in per)
+        text.append(f'| {f} | {cells} | {change[f][others[0]]:+.0f} |')
     return '\n'.join(text) + '\n'
 
 

@@ -131,7 +131,8 @@ def wakeup_rows(r):
 def pong_rows(r):
     idle = r.all('pong', 0, 'median')
     yield Row('time to a pong, idle', '1000 instructions', {s: v / 1000 for s, v in idle.items() if v}, contest=False)
-    for case, what, limit in (('pong-stopped', 'process stopped', 1.1), ('pong-busy', 'busy for 10 ms a message', None)):
+    for case, what, limit in (('pong-stopped', 'process stopped', 1.1),
+                              ('pong-busy', 'busy for 10 ms a message', None)):
         values = {}
         for s, v in idle.items():
             if v and r.get(case, s, 0, 'n') is not None:
@@ -140,7 +141,8 @@ def pong_rows(r):
 
 
 def growth_rows(r):
-    for case, what in (('pings', 'a ping: {} to {} connections'), ('fragments', 'a one-byte fragment: {} to {} of them'),
+    for case, what in (('pings', 'a ping: {} to {} connections'),
+                       ('fragments', 'a one-byte fragment: {} to {} of them'),
                        ('unread', 'a message arriving behind {} to {} unread ones'),
                        ('unread-read', 'the same, received and sent back')):
         steps = r.sizes(case, 'call')
@@ -179,8 +181,8 @@ def idle_note(lines):
 def native_table(native):
     if not native:
         return ''
-    text = ['', '', "kmod/core on this machine itself, without SIMD, against libc's memcpy and what SIMD can do (copy and an AVX2",
-            "pass; simdjson's validator). On a busy machine these figures say little.", '',
+    text = ['', '', "kmod/core on this machine itself, without SIMD, against libc's memcpy and what SIMD can do (copy and",
+            "an AVX2 pass; simdjson's validator). On a busy machine these figures say little.", '',
             '| what | where | unit | kmod/core | memcpy | SIMD | to memcpy | to SIMD |',
             '| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |']
     for n in native:

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the small servers have in common: a listening socket, an epoll loop, and a handshake that accepts whatever comes. */
+/*
+ * What the small servers have in common: a listening socket, an epoll loop, and a handshake that accepts whatever
+ * comes.
+ */
 #ifndef SERVER_H
 #define SERVER_H
 

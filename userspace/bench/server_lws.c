@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * server_lws [uv] PORT: echo with libwebsockets, on its own loop, or that of libuv: its own one is poll(), which is cheaper for
- * few connections and walks all of them for each event.
+ * server_lws [uv] PORT: echo with libwebsockets, on its own loop, or that of libuv: its own one is poll(), which
+ * is cheaper for few connections and walks all of them for each event.
  */
 #include <err.h>
 #include <stdbool.h>
@@ -92,10 +92,12 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
 int main(int argc, char **argv)
 {
 	static const struct lws_protocols protocols[] = {
-		{ .name = "echo", .callback = callback, .per_session_data_size = sizeof(struct session), .rx_buffer_size = RX },
+		{ .name = "echo", .callback = callback, .per_session_data_size = sizeof(struct session),
+		  .rx_buffer_size = RX },
 		{ 0 },
 	};
-	struct lws_context_creation_info info = { .port = atoi(argv[argc - 1]), .protocols = protocols, .pt_serv_buf_size = RX,
+	struct lws_context_creation_info info = { .port = atoi(argv[argc - 1]), .protocols = protocols,
+						  .pt_serv_buf_size = RX,
 						  .options = LWS_SERVER_OPTION_DISABLE_IPV6 };
 	struct lws_context *context;
 

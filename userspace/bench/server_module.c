@@ -71,7 +71,8 @@ static int echo_one(int fd)
 {
 	union record record;
 	struct iovec iov = { buffer, BUFFER };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &record, .msg_controllen = sizeof(record) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &record,
+			      .msg_controllen = sizeof(record) };
 	ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT);
 	int more;
 
@@ -163,7 +164,8 @@ static bool ready_batch(int fd, void *context)
 {
 	static char records[CMSG_SPACE(WEBSOCKET_BATCH_MAX * sizeof(struct websocket_batch))];
 	struct iovec iov = { buffer, BUFFER };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = records, .msg_controllen = sizeof(records) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = records,
+			      .msg_controllen = sizeof(records) };
 	ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT);
 	struct websocket_batch *first = (void *)CMSG_DATA((struct cmsghdr *)records);
 	int more;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * server_uring PORT: echo on the module under io_uring, with WEBSOCKET_F_BATCH. Each connection has one request under way:
- * recvmsg, then sendmsg of what was received. One call takes all that has completed and submits all that follows.
+ * server_uring PORT: echo on the module under io_uring, with WEBSOCKET_F_BATCH. Each connection has one request
+ * under way: recvmsg, then sendmsg of what was received. One call takes all that has completed and submits all
+ * that follows.
  */
 #include <err.h>
 #include <liburing.h>

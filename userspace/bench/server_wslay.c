@@ -15,7 +15,8 @@ static ssize_t do_recv(wslay_event_context_ptr ctx, uint8_t *p, size_t n, int fl
 
 	(void)flags;
 	if (got <= 0)
-		wslay_event_set_error(ctx, got < 0 && errno == EAGAIN ? WSLAY_ERR_WOULDBLOCK : WSLAY_ERR_CALLBACK_FAILURE);
+		wslay_event_set_error(ctx, got < 0 && errno == EAGAIN ? WSLAY_ERR_WOULDBLOCK :
+				      WSLAY_ERR_CALLBACK_FAILURE);
 	return got > 0 ? got : -1;
 }
 
@@ -53,7 +54,8 @@ static bool ready(int fd, void *context)
 	wslay_event_context_ptr ctx = context;
 
 	(void)fd;
-	if (!wslay_event_recv(ctx) && !wslay_event_send(ctx) && (wslay_event_want_read(ctx) || wslay_event_want_write(ctx)))
+	if (!wslay_event_recv(ctx) && !wslay_event_send(ctx) &&
+	    (wslay_event_want_read(ctx) || wslay_event_want_write(ctx)))
 		return true;
 	wslay_event_context_free(ctx);
 	return false;

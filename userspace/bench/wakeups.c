@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How often the server process is woken for a message that does not arrive at once. The driver has made the loopback device slow
- * (netem), so that segments arrive one by one.
+ * How often the server process is woken for a message that does not arrive at once. The driver has made the
+ * loopback device slow (netem), so that segments arrive one by one.
  */
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
