@@ -437,16 +437,28 @@ CASE(regress_tx, pollout_edge_after_the_message_of_another_thread)
 	told_of_room(LINK, self->bytes, EPOLLET);
 }
 
+static void *send_ping(void *argument)
+{
+	struct link *l = argument;
+
+	equal(3, ws_send(l->ws, OP_PING, "now", 3, 0));
+	return NULL;
+}
+
 /* A control frame may stand between the frames of another thread's message: it need not wait for its end. */
 CASE(regress_tx, ping_in_the_message_of_another_thread)
 {
 	struct sender s = { .link = LINK, .bytes = self->bytes };
 	bool seen = false;
+	pthread_t ping;
 	size_t have = 0;
 
 	narrow(LINK, 4096);
 	set_option(self->link.ws, SOL_SOCKET, SO_SNDBUF, 16384);
 	check(!pthread_create(&s.thread, NULL, send_big, &s));
+	while (!ws_info(self->link.ws).tx_frames || !ws_stuck(LINK))
+		;
+	check(!pthread_create(&ping, NULL, send_ping, LINK));
 	while (have < BIG) {
 		equal(WIRE_FRAME, wire_read(WIRE));
 		if (self->link.wire.seen.opcode == OP_PING) {
@@ -455,7 +467,6 @@ CASE(regress_tx, ping_in_the_message_of_another_thread)
 		}
 		check(!memcmp(self->bytes + have, self->link.wire.seen.payload, self->link.wire.seen.len));
 		have += self->link.wire.seen.len;
-		ws_send(self->link.ws, OP_PING, "now", 3, MSG_DONTWAIT);
 	}
 	check(seen && have < BIG);
 	while (have < BIG) {
@@ -463,6 +474,7 @@ CASE(regress_tx, ping_in_the_message_of_another_thread)
 		if (self->link.wire.seen.opcode != OP_PING)
 			have += self->link.wire.seen.len;
 	}
+	check(!pthread_join(ping, NULL));
 	check(!pthread_join(s.thread, NULL));
 }
 
