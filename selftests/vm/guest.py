@@ -23,9 +23,10 @@ The guest has a loopback device and, with fwd or net, eth0 at 10.0.2.15, from wh
 nothing outside can be reached.
 
 How it talks.  The first serial port is the kernel's console and goes to a file.
-The second one carries commands and their output and status (guest-agent is its
-other end), so that nothing the kernel prints can be taken for a result.  Commands run
-one after the other: what shall run beside them is started with spawn().
+The second one carries the commands' output and status (guest-agent is its other end),
+so that nothing the kernel prints can be taken for a result.  Commands go in by a virtio
+port: an emulated serial port loses multiples of 16 bytes of its input now and then.
+They run one after the other: what shall run beside them is started with spawn().
 
 Time.  Every command has a limit, kept in the guest (status 124), and the guest as a
 whole has one, kept outside (GuestTimeout).  Emulation is slow and the machine may be
@@ -120,7 +121,7 @@ class Guest:
         self.script = script
         self._console = console
         self._procs = []
-        self._tmp = self._line = self._qmp = self._qmp_file = self._ports = self._timer = None
+        self._tmp = self._line = self._in = self._qmp = self._qmp_file = self._ports = self._timer = None
         self._sequence, self._lock = 0, threading.Lock()
         self._timed_out = False
         self._log_seen, self._kept_log = 0, ''
@@ -153,12 +154,15 @@ class Guest:
         self._pack(self._tmp + '/initrd')
         argv = [self.kernel['qemu'], *shlex.split(self.kernel['qemu_args']), *self._machine(), *self._devices()]
         self._line, line = socket.socketpair()
+        self._in, commands = socket.socketpair()
         self._qmp, qmp = socket.socketpair()
         argv += ['-chardev', f'socket,id=line,fd={line.fileno()}', '-serial', 'chardev:line',
+                 '-chardev', f'socket,id=in,fd={commands.fileno()}', '-device', 'virtio-serial-pci',
+                 '-device', 'virtserialport,chardev=in',
                  '-chardev', f'socket,id=qmp,fd={qmp.fileno()}', '-mon', 'chardev=qmp,mode=control']
-        self._qemu = self._run(argv, 'qemu', pass_fds=(line.fileno(), qmp.fileno()))
-        line.close()
-        qmp.close()
+        self._qemu = self._run(argv, 'qemu', pass_fds=(line.fileno(), commands.fileno(), qmp.fileno()))
+        for s in (line, commands, qmp):
+            s.close()
         self._deadline = time.monotonic() + self.timeout
         self._timer = threading.Timer(self.timeout, self._expire)
         self._timer.daemon = True
@@ -184,10 +188,11 @@ class Guest:
         return self._procs[-1]
 
     def _pack(self, path):
-        need = {'virtiofs': ['virtio_pci', 'virtiofs', 'overlay'], '9p': ['virtio_pci', '9pnet_virtio', '9p', 'overlay'],
-                'initramfs': ['virtio_pci', 'virtiofs'] if self.shares else []}[self.root]
+        need = ['virtio_pci', 'virtio_console']
+        need += {'virtiofs': ['virtiofs', 'overlay'], '9p': ['9pnet_virtio', '9p', 'overlay'],
+                 'initramfs': ['virtiofs'] if self.shares else []}[self.root]
         if self.net:
-            need += ['virtio_pci', 'virtio_net']
+            need += ['virtio_net']
         mods = initramfs.modules(self.kernel, need + self.modules)
         env = {'ROOT': self.root, 'NET': '1' if self.net else '',
                'MODDIR': os.path.abspath(self.kernel['moddir'] or '/')}
@@ -258,7 +263,7 @@ class Guest:
             self._kept_log = self.log()
             shutil.rmtree(self._tmp, ignore_errors=True)
             self._tmp = None
-        for s in (self._line, self._qmp):
+        for s in (self._line, self._in, self._qmp):
             if s:
                 s.close()
 
@@ -301,7 +306,7 @@ class Guest:
 
     def _send(self, text):
         try:
-            self._line.sendall(text.encode())
+            self._in.sendall(text.encode())
         except (BrokenPipeError, ConnectionResetError):
             pass        # it died; reading will tell
 
