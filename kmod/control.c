@@ -341,7 +341,7 @@ void ws_fail(struct sock *sk, struct ws *ws, enum ws_failure failure)
  */
 void ws_control_close_timeout(struct sock *sk, struct ws *ws)
 {
-	if (ws->state == WEBSOCKET_STATE_CLOSE_SENT && !ws->error && !ws_source_ended(sk))
+	if (ws->state == WEBSOCKET_STATE_CLOSE_SENT && !ws->error && !ws_source_ended(sk, ws))
 		ws_fail(sk, ws, WS_FAIL_CLOSE_TIMEOUT);
 	else
 		send_fin(sk, ws);

@@ -30,7 +30,7 @@ static unsigned long left(u32 since, unsigned long delay)
 /* The peer is expected to answer pings. */
 static bool alive(const struct sock *sk, const struct ws *ws)
 {
-	return ws->state == WEBSOCKET_STATE_OPEN && !ws->error && !ws_source_ended(sk);
+	return ws->state == WEBSOCKET_STATE_OPEN && !ws->error && !ws_source_ended(sk, ws);
 }
 
 /* When something was received last, or a ping was sent: tcp_jiffies32. */
@@ -126,7 +126,7 @@ static void keep_alive(struct sock *sk, struct ws *ws)
 	u32 received = inet_csk(sk)->icsk_ack.lrcvtime, last = last_life(sk, ws);
 
 	/* TCP itself finds out about a dead host: the ping is retransmitted */
-	if (ws->ping_waits && ((s32)(received - ws->ping_sent) >= 0 || ws_source_shut(sk)))
+	if (ws->ping_waits && ((s32)(received - ws->ping_sent) >= 0 || ws_source_shut(sk, ws)))
 		ws->ping_waits = false;
 	if (!alive(sk, ws) || !ws->ping_interval_ms)
 		ws->ping_waits = false;
@@ -153,7 +153,7 @@ void ws_timer_run(struct sock *sk, struct ws *ws)
 	if (ws->close_waits && reached(ws->close_sent, ws->close_timeout_ms)) {
 		/* its Close may wait behind what we have not read */
 		ws->close_sent = tcp_jiffies32;
-		ws->close_waits = ws_readable(ws) && ws_source_shut(sk);
+		ws->close_waits = ws_readable(ws) && ws_source_shut(sk, ws);
 		if (!ws->close_waits)
 			ws_control_close_timeout(sk, ws);
 	}

@@ -89,7 +89,7 @@ static __poll_t ws_poll(struct file *file, struct socket *sock, poll_table *wait
 			mask &= ~EPOLLERR;
 	} else if (error) {
 		mask |= EPOLLIN | EPOLLRDNORM | EPOLLERR;
-	} else if (ws_rx_ended(ws) || ws_source_ended(sk)) {
+	} else if (ws_rx_ended(ws) || ws_source_ended(sk, ws)) {
 		mask |= EPOLLIN | EPOLLRDNORM;
 	}
 	if (ws_rx_ended(ws))
@@ -362,6 +362,7 @@ int ws_attach(struct sock *sk)
 		return -ENOMEM;
 	ws->sk = sk;
 	ws->base = base;
+	ws->queue = &sk->sk_receive_queue;
 	timer_setup(&ws->timer, ws_timer, 0);
 
 	/* the context first, complete, then what leads to its use */

@@ -351,7 +351,7 @@ static void commit(struct sock *sk, struct ws *ws, struct take *t)
 	}
 	ws->read = t->rd;
 	/* until now the peer could not answer: its time begins when the window opens */
-	if (unlikely(ws->ping_waits || ws->close_waits) && ws_source_shut(sk))
+	if (unlikely(ws->ping_waits || ws->close_waits) && ws_source_shut(sk, ws))
 		ws_timer_restart(ws);
 	ws_source_consume(sk, ws, t->off - ws->head);
 	t->spot = (struct ws_spot){};
@@ -487,7 +487,7 @@ static bool at_end(struct sock *sk, struct ws *ws, struct msghdr *msg, int *ret)
 		/* does not end the connection; 0: SO_ERROR has taken it meanwhile */
 		*ret = sock_error(sk);
 		return *ret;
-	} else if (!ws_source_ended(sk)) {
+	} else if (!ws_source_ended(sk, ws)) {
 		return false;
 	} else {
 		ws->eof = true;
@@ -501,7 +501,7 @@ static bool worth_waking(const struct sock *sk, const struct ws *ws, u64 from)
 {
 	return READ_ONCE(ws->ready) > max(READ_ONCE(ws->head), from) || READ_ONCE(ws->error) || ws_rx_ended(ws) ||
 	       READ_ONCE(sk->sk_err) ||
-	       ws_source_ended(sk);
+	       ws_source_ended(sk, ws);
 }
 
 /* Sleeps with the lock dropped. Returns 0, -EAGAIN, -EINTR, -ERESTARTSYS or -EPIPE. */

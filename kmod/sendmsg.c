@@ -195,7 +195,7 @@ static int send_error(struct sock *sk, struct ws *ws)
 		return sock_error(sk);
 	if (!ws_tx_allowed(sk))
 		return -EPIPE;
-	if (unlikely(ws->tx_seq != READ_ONCE(tcp_sk(sk)->write_seq))) {
+	if (unlikely(ws_tx_stolen(sk, ws))) {
 		/* a thread that was inside TCP's own sendmsg() when the protocol started */
 		ws_fail(sk, ws, WS_FAIL_STOLEN);
 		return -EPIPE;

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Where a WebSocket's bytes come from: TCP's receive queue, read in place.
+ * Where a WebSocket's bytes come from: a queue of skbs that is read in place.
  *
  * DESIGN NOTES
+ *
+ * The queue is TCP's receive queue. Looking at bytes (tail, peek, chunk, header) asks only for a queue whose skbs carry running
+ * numbers in TCP_SKB_CB()->seq, so that another source can be put there: ws->queue.
  *
  * Nothing outside this file knows sk_receive_queue, copied_seq, rcv_nxt or sk_rcvlowat. The rest speaks of stream offsets.
  *
@@ -44,7 +47,7 @@ static u32 seq_of(const struct ws *ws, u64 off)
  */
 u64 ws_source_tail(const struct sock *sk, const struct ws *ws)
 {
-	const struct sk_buff *skb = skb_peek_tail(&sk->sk_receive_queue);
+	const struct sk_buff *skb = skb_peek_tail(ws->queue);
 	s32 n = skb ? (s32)(skb_end(skb) - ws->head_seq) : 0;
 
 	return ws->head + max(n, 0);
@@ -66,9 +69,9 @@ bool ws_source_ok(struct sock *sk, struct ws *ws)
 	return likely(READ_ONCE(tcp_sk(sk)->copied_seq) == ws->head_seq);
 }
 
-static const struct sk_buff *locate(const struct sock *sk, const struct ws *ws, u64 off)
+static const struct sk_buff *locate(const struct ws *ws, u64 off)
 {
-	const struct sk_buff_head *queue = &sk->sk_receive_queue;
+	const struct sk_buff_head *queue = ws->queue;
 	const struct sk_buff *skb, *prev;
 	u32 seq = seq_of(ws, off);
 
@@ -139,7 +142,7 @@ again:
  */
 const u8 *ws_source_chunk(struct sock *sk, struct ws *ws, struct ws_spot *spot, u64 off, size_t *n)
 {
-	const struct sk_buff_head *queue = &sk->sk_receive_queue;
+	const struct sk_buff_head *queue = ws->queue;
 	const struct sk_buff *skb = spot->skb;
 	u32 seq;
 
@@ -149,7 +152,7 @@ const u8 *ws_source_chunk(struct sock *sk, struct ws *ws, struct ws_spot *spot, 
 	}
 	seq = seq_of(ws, off);
 	if (!skb)
-		skb = locate(sk, ws, off);
+		skb = locate(ws, off);
 	else
 		while (skb && !before(seq, skb_end(skb)))
 			skb = skb_queue_is_last(queue, skb) ? NULL : skb_queue_next(queue, skb);
@@ -251,7 +254,7 @@ static void compact(struct sock *sk, struct sk_buff *old)
 static struct sk_buff *pinned(struct sock *sk, const struct ws *ws, u64 n)
 {
 	u64 left = ws_source_tail(sk, ws) - ws->head - n;
-	struct sk_buff *skb = skb_peek_tail(&sk->sk_receive_queue);
+	struct sk_buff *skb = skb_peek_tail(ws->queue);
 
 	if (likely(!left) || left > WS_HEADER_MAX + WS_CONTROL_MAX || n < 2 || skb->truesize < sk->sk_rcvbuf / 4 ||
 	    TCP_SKB_CB(skb)->tcp_flags & TCPHDR_FIN || before(seq_of(ws, ws->head + n - 1), skb_start(skb)))
@@ -361,8 +364,9 @@ bool ws_source_full(struct sock *sk, struct ws *ws)
 /**
  * ws_source_ended() - will no more bytes come?
  * @sk: the socket
+ * @ws: its context
  */
-bool ws_source_ended(const struct sock *sk)
+bool ws_source_ended(const struct sock *sk, const struct ws *ws)
 {
 	return READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN || sk->sk_state == TCP_CLOSE;
 }
@@ -370,10 +374,11 @@ bool ws_source_ended(const struct sock *sk)
 /**
  * ws_source_shut() - is it us who keep the peer from sending?
  * @sk: the socket
+ * @ws: its context
  *
  * Unread data has used up the window: then nothing that the peer does can show that it lives.
  */
-bool ws_source_shut(const struct sock *sk)
+bool ws_source_shut(const struct sock *sk, const struct ws *ws)
 {
 	return tcp_epollin_ready(sk, INT_MAX);
 }

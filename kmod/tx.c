@@ -105,7 +105,7 @@ static ssize_t push(struct sock *sk, struct ws *ws, struct bio_vec *bv, unsigned
 	ssize_t n;
 
 	/* the bytes of somebody else would stand in the middle of ours */
-	if (unlikely(ws->tx_seq != tp->write_seq))
+	if (unlikely(ws_tx_stolen(sk, ws)))
 		return -EPIPE;
 	/* with TCP_NOTSENT_LOWAT what is kept back here keeps the next frame from going: as TCP's own senders do it */
 	if (unlikely(tcp_notsent_lowat(tp) != UINT_MAX)) {
@@ -373,7 +373,7 @@ int ws_tx_control(struct sock *sk, struct ws *ws, u8 opcode, const void *data, u
 	ws_assert_locked(sk);
 	if (!ws_tx_allowed(sk))
 		return -EPIPE;
-	if (unlikely(ws->tx_seq != tcp_sk(sk)->write_seq)) {
+	if (unlikely(ws_tx_stolen(sk, ws))) {
 		ws_fail(sk, ws, WS_FAIL_STOLEN);
 		return -EPIPE;
 	}
@@ -418,7 +418,7 @@ void ws_tx_run(struct sock *sk, struct ws *ws)
 		enter_control_mode(sk, &saved, false);
 		err = ws_tx_flush(sk, ws);
 		leave_control_mode(sk, &saved, false);
-		if (unlikely(err == -EPIPE && ws->tx_seq != tcp_sk(sk)->write_seq)) {
+		if (unlikely(err == -EPIPE && ws_tx_stolen(sk, ws))) {
 			ws_tx_free(ws);
 			ws_fail(sk, ws, WS_FAIL_STOLEN);
 		}

@@ -111,6 +111,7 @@ struct ws {
 	/* constant from attach on */
 	struct sock *sk;
 	struct ws_base *base;
+	struct sk_buff_head *queue;	/* where received bytes stand: see source.c */
 
 	/* received; what a ping on an idle connection touches */
 	u64 head;		/* offset of the first byte not consumed: TCP's copied_seq */
@@ -210,6 +211,12 @@ static inline bool ws_rx_ended(const struct ws *ws)
 	return READ_ONCE(ws->state) >= WEBSOCKET_STATE_CLOSE_RECEIVED;
 }
 
+/* Somebody else has written to the stream, between our bytes. */
+static inline bool ws_tx_stolen(const struct sock *sk, const struct ws *ws)
+{
+	return ws->tx_seq != READ_ONCE(tcp_sk(sk)->write_seq);
+}
+
 /* proto.c */
 int ws_attach(struct sock *sk);
 void ws_start(struct sock *sk, struct ws *ws);
@@ -236,8 +243,8 @@ unsigned int ws_source_header(struct sock *sk, struct ws *ws, struct ws_spot *sp
 void ws_source_consume(struct sock *sk, struct ws *ws, u64 n);
 void ws_source_want(struct sock *sk, struct ws *ws, u64 until);
 bool ws_source_full(struct sock *sk, struct ws *ws);
-bool ws_source_ended(const struct sock *sk);
-bool ws_source_shut(const struct sock *sk);
+bool ws_source_ended(const struct sock *sk, const struct ws *ws);
+bool ws_source_shut(const struct sock *sk, const struct ws *ws);
 
 /* rx.c: the scan cursor */
 void ws_rx_run(struct sock *sk, struct ws *ws);
