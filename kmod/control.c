@@ -14,6 +14,14 @@
  * States only rise. "sent" means that TCP has it, or that it is in ws->rest behind what went before. Close is sent also into a
  * full send buffer (there is one for each connection), so it is due for longer than a moment only when memory is short; then
  * the timer tries again. FIN always follows Close: finish() sends it when Close is out.
+ *
+ * ENDING IN ORDER
+ *
+ * The peer's Close, or a bad frame, is found as it arrives, which may be ahead of a program that has messages to read, or is about
+ * to answer one (RFC 6455 5.5.1: Close may wait for that). Acting on it at once would cut off the answers to messages that were in
+ * order. So it becomes ws->ending, nothing behind it is looked at, and it is acted on (ws_control_settle) when the program comes
+ * back for more: a receive or a poll for input finds nothing to deliver; or ends sending; or when its time is over: the time limit of
+ * Close while something is unread or being sent, else IN_HAND_MS. Each read starts that time again.
  */
 #include "compat/compat.h"
 #include "core/mask.h"
@@ -25,7 +33,10 @@
  * Pongs that may be on their way at a time. A peer that sends pings and takes no pongs would otherwise fill the send buffer
  * with them; further pings are answered by one pong, to the latest (RFC 6455 5.5.3).
  */
-#define PONGS_UNACKED_MAX	8
+#define PONGS_UNACKED_MAX	64
+
+/* How long a program may take between its last message and its next call. */
+#define IN_HAND_MS		250
 
 static const struct {
 	int error;
@@ -40,6 +51,9 @@ static void set_state(struct sock *sk, struct ws *ws, u8 state)
 {
 	trace_websocket_state(sk, ws->state, state);
 	WRITE_ONCE(ws->state, state);
+	/* in this order, for poll: one of the two says that the end has come */
+	if (state >= WEBSOCKET_STATE_CLOSE_RECEIVED)
+		WRITE_ONCE(ws->ending, 0);
 }
 
 /* Keeps a pong until it can be sent; in the place of an earlier one. No memory: the ping goes unanswered, and is counted. */
@@ -173,6 +187,7 @@ void ws_control_send_close(struct sock *sk, struct ws *ws, const u8 *data, unsig
 	ws_close_check(data, len, &ws->sent_code);
 	set_state(sk, ws, WEBSOCKET_STATE_CLOSE_SENT);
 	send_close(sk, ws, data, len);
+	ws_control_settle(sk, ws);
 }
 
 /**
@@ -184,6 +199,7 @@ void ws_control_send_close(struct sock *sk, struct ws *ws, const u8 *data, unsig
 void ws_control_shutdown(struct sock *sk, struct ws *ws, u16 code)
 {
 	ws_assert_locked(sk);
+	ws_control_settle(sk, ws);
 	if (ws->state != WEBSOCKET_STATE_OPEN)
 		return;
 	set_state(sk, ws, WEBSOCKET_STATE_CLOSE_SENT);
@@ -333,6 +349,54 @@ void ws_fail(struct sock *sk, struct ws *ws, enum ws_failure failure)
 }
 
 /**
+ * ws_control_defer() - does what ends the messages have to wait for the program? See ENDING IN ORDER
+ * @sk: the socket
+ * @ws: its context
+ * @ending: enum ws_failure or WS_ENDING_CLOSE
+ * @unread: messages stand before it
+ *
+ * Return: true: it is noted. False: act on it now.
+ */
+bool ws_control_defer(struct sock *sk, struct ws *ws, u8 ending, bool unread)
+{
+	ws_assert_locked(sk);
+	if ((!unread && !ws->in_hand) || ending == WS_FAIL_STOLEN || ws->state != WEBSOCKET_STATE_OPEN || !ws_tx_allowed(sk))
+		return false;
+	WRITE_ONCE(ws->ending, ending);
+	ws->ending_since = tcp_jiffies32;
+	ws_timer_arm(sk, ws);
+	return true;
+}
+
+/**
+ * ws_control_patience() - how long ws->ending waits for the program
+ * @ws: its context
+ * Return: milliseconds
+ */
+u32 ws_control_patience(const struct ws *ws)
+{
+	return ws_readable(ws) || ws->tx_opcode || ws_tx_blocked(ws) ? ws->close_timeout_ms : IN_HAND_MS;
+}
+
+/**
+ * ws_control_settle() - act on ws->ending, if there is one
+ * @sk: the socket
+ * @ws: its context
+ */
+void ws_control_settle(struct sock *sk, struct ws *ws)
+{
+	ws_assert_locked(sk);
+	if (likely(!ws->ending))
+		return;
+	if (ws->ending != WS_ENDING_CLOSE) {
+		ws_fail(sk, ws, ws->ending);
+		return;
+	}
+	ws_control_reply_close(sk, ws);
+	ws_rx_drop(sk, ws);
+}
+
+/**
  * ws_control_close_timeout() - the peer did not close in time
  * @sk: the socket
  * @ws: its context
@@ -357,7 +421,7 @@ void ws_control_close_timeout(struct sock *sk, struct ws *ws)
  */
 void ws_mirror_error(struct sock *sk, struct ws *ws)
 {
-	if (unlikely(sk->sk_err) && sk->sk_state == TCP_CLOSE && !ws_rx_ended(ws) && !ws->eof)
+	if (unlikely(sk->sk_err) && sk->sk_state == TCP_CLOSE && !ws_rx_ended(ws) && !ws->ending && !ws->eof)
 		set_error(sk, ws, WS_FAIL_NONE, sk->sk_err);
 }
 

@@ -30,7 +30,7 @@ static unsigned long left(u32 since, unsigned long delay)
 /* The peer is expected to answer pings. */
 static bool alive(const struct sock *sk, const struct ws *ws)
 {
-	return ws->state == WEBSOCKET_STATE_OPEN && !ws->error && !ws_source_ended(sk, ws);
+	return ws->state == WEBSOCKET_STATE_OPEN && !ws->error && !ws->ending && !ws_source_ended(sk, ws);
 }
 
 /* When something was received last, or a ping was sent: tcp_jiffies32. */
@@ -55,6 +55,8 @@ void ws_timer_arm(struct sock *sk, struct ws *ws)
 		next = timer_pending(&ws->timer) ? max_t(long, ws->timer.expires - jiffies, 1) : 1;
 	if (ws->close_waits)
 		next = min(next, left(ws->close_sent, msecs_to_jiffies(ws->close_timeout_ms)));
+	if (ws->ending)
+		next = min(next, left(ws->ending_since, msecs_to_jiffies(ws_control_patience(ws))));
 	if (ws->ping_waits)
 		/* nobody tells when the pong comes: look after an interval, for the next ping may be due before the time limit */
 		next = min3(next, left(ws->ping_sent, msecs_to_jiffies(ws->pong_timeout_ms)),
@@ -157,6 +159,8 @@ void ws_timer_run(struct sock *sk, struct ws *ws)
 		if (!ws->close_waits)
 			ws_control_close_timeout(sk, ws);
 	}
+	if (ws->ending && reached(ws->ending_since, ws_control_patience(ws)))
+		ws_control_settle(sk, ws);
 	keep_alive(sk, ws);
 	ws_timer_arm(sk, ws);
 }

@@ -78,7 +78,8 @@ static __poll_t ws_poll(struct file *file, struct socket *sock, poll_table *wait
 	struct sock *sk = sock->sk;
 	struct ws *ws = ws_get(sk);
 	__poll_t mask = ws->base->ops->poll(file, sock, wait);
-	bool error = READ_ONCE(ws->error);
+	u8 ending = READ_ONCE(ws->ending);
+	bool error = READ_ONCE(ws->error) || (ending && ending != WS_ENDING_CLOSE);
 
 	/* TCP judges by bytes */
 	mask &= ~(EPOLLIN | EPOLLRDNORM | EPOLLPRI);
@@ -89,10 +90,13 @@ static __poll_t ws_poll(struct file *file, struct socket *sock, poll_table *wait
 			mask &= ~EPOLLERR;
 	} else if (error) {
 		mask |= EPOLLIN | EPOLLRDNORM | EPOLLERR;
-	} else if (ws_rx_ended(ws) || ws_source_ended(sk, ws)) {
+	} else if (ending || ws_rx_ended(ws) || ws_source_ended(sk, ws)) {
 		mask |= EPOLLIN | EPOLLRDNORM;
+	} else if (READ_ONCE(ws->in_hand) && poll_requested_events(wait) & (EPOLLIN | EPOLLRDNORM)) {
+		/* ENDING IN ORDER: the program wants more */
+		WRITE_ONCE(ws->in_hand, false);
 	}
-	if (ws_rx_ended(ws))
+	if (ending || ws_rx_ended(ws))
 		mask |= EPOLLRDHUP;
 	if (!ws_tx_blocked(ws) || error)
 		return mask;

@@ -354,6 +354,11 @@ static void commit(struct sock *sk, struct ws *ws, struct take *t)
 	if (unlikely(ws->ping_waits || ws->close_waits) && ws_source_shut(sk, ws))
 		ws_timer_restart(ws);
 	ws_source_consume(sk, ws, t->off - ws->head);
+	if (unlikely(ws->ending)) {
+		ws->ending_since = tcp_jiffies32;
+		ws_timer_arm(sk, ws);
+	}
+	WRITE_ONCE(ws->in_hand, true);
 	t->spot = (struct ws_spot){};
 	t->moved = true;
 	if (failure)
@@ -500,8 +505,7 @@ static bool at_end(struct sock *sk, struct ws *ws, struct msghdr *msg, int *ret)
 static bool worth_waking(const struct sock *sk, const struct ws *ws, u64 from)
 {
 	return READ_ONCE(ws->ready) > max(READ_ONCE(ws->head), from) || READ_ONCE(ws->error) || ws_rx_ended(ws) ||
-	       READ_ONCE(sk->sk_err) ||
-	       ws_source_ended(sk, ws);
+	       READ_ONCE(ws->ending) || READ_ONCE(sk->sk_err) || ws_source_ended(sk, ws);
 }
 
 /* Sleeps with the lock dropped. Returns 0, -EAGAIN, -EINTR, -ERESTARTSYS or -EPIPE. */
@@ -565,6 +569,9 @@ static int do_recvmsg(struct sock *sk, struct ws *ws, struct msghdr *msg, int fl
 			ret = short_of_all(msg, &t);
 			break;
 		}
+		/* ENDING IN ORDER: the program wants more, and there is nothing before the end */
+		WRITE_ONCE(ws->in_hand, false);
+		ws_control_settle(sk, ws);
 		if (at_end(sk, ws, msg, &ret))
 			break;
 		ret = wait_readable(sk, ws, from, &timeo);

@@ -22,6 +22,7 @@
 
 #define PASS_FRAMES	256
 #define PASS_BYTES	65536
+#define PASS_PINGS	32	/* that are answered one by one */
 
 /* What a walk over headers leaves to do. */
 struct pass {
@@ -29,12 +30,15 @@ struct pass {
 	u64 ready;		/* ws->ready after the pass */
 	enum ws_failure failure;
 	bool at_head;		/* nothing unread stands before the scan cursor */
-	bool pong;		/* answer the ping at ping_off */
 	bool close;		/* the peer's Close was seen */
 	bool again;		/* bounds reached */
-	u64 ping_off;		/* its payload, */
-	u32 ping_key;		/* masked with this, */
-	u8 ping_len;		/* of so many bytes */
+	u8 pings;		/* entries in ping[] */
+	struct {
+		u32 off;	/* its payload, from pass->start on, */
+		u32 key;	/* masked with this, */
+		u8 len;		/* of so many bytes */
+	} ping[PASS_PINGS];
+	u64 start;
 };
 
 /**
@@ -90,7 +94,7 @@ static noinline_for_stack enum ws_failure scan_answer(struct sock *sk, struct ws
 	return ws_control_received_close(sk, ws, payload, h->len);
 }
 
-/* RFC 6455 5.5; a ping is only noted: of several in one pass the last is answered */
+/* RFC 6455 5.5; a ping is only noted: of very many in one pass the last ones are answered by one pong, to the latest (5.5.3) */
 static enum ws_failure scan_control(struct sock *sk, struct ws *ws, struct ws_spot *spot, const struct ws_header *h,
 				    struct pass *pass)
 {
@@ -98,24 +102,32 @@ static enum ws_failure scan_control(struct sock *sk, struct ws *ws, struct ws_sp
 	if (h->opcode != WS_OP_PING)
 		return scan_answer(sk, ws, spot, h, pass);
 	ws->rx_pings++;
-	if (pass->pong)
+	if (pass->pings == PASS_PINGS) {
 		ws_count(sk, WS_STAT_PINGS_COALESCED);
-	pass->pong = true;
-	pass->ping_off = ws->scan + h->size;
-	pass->ping_key = h->key;
-	pass->ping_len = h->len;
+		pass->pings--;
+	}
+	/* a pass goes no further than PASS_BYTES and a frame */
+	pass->ping[pass->pings].off = ws->scan + h->size - pass->start;
+	pass->ping[pass->pings].key = h->key;
+	pass->ping[pass->pings].len = h->len;
+	pass->pings++;
 	return WS_FAIL_NONE;
 }
 
-/* RFC 6455 5.5.2: the last ping of a pass, which is still in the queue */
-static noinline_for_stack void answer_ping(struct sock *sk, struct ws *ws, const struct pass *pass)
+/* RFC 6455 5.5.2: the pings of a pass, which are still in the queue */
+static noinline_for_stack void answer_pings(struct sock *sk, struct ws *ws, const struct pass *pass)
 {
-	u8 payload[WS_CONTROL_MAX];
-	struct ws_spot spot = {};
-	unsigned int len = ws_source_peek(sk, ws, &spot, pass->ping_off, payload, pass->ping_len);
+	unsigned int i;
 
-	ws_mask_copy(payload, payload, len, pass->ping_key);
-	ws_control_pong(sk, ws, payload, len);
+	for (i = 0; i < pass->pings; i++) {
+		u8 payload[WS_CONTROL_MAX];
+		struct ws_spot spot = {};
+		unsigned int len = ws_source_peek(sk, ws, &spot, pass->start + pass->ping[i].off, payload,
+						  pass->ping[i].len);
+
+		ws_mask_copy(payload, payload, len, pass->ping[i].key);
+		ws_control_pong(sk, ws, payload, len);
+	}
 }
 
 /* RFC 6455 5.4: a data frame moves the cursor to its end, whether that has arrived or not */
@@ -331,6 +343,34 @@ void ws_rx_drop(struct sock *sk, struct ws *ws)
 	ws_source_want(sk, ws, 0);
 }
 
+/* What a walk has left to do: replies first, for they carry the ACK, then consuming, then what the program is told. */
+static void finish_pass(struct sock *sk, struct ws *ws, struct pass *pass)
+{
+	u8 ending = pass->failure ?: pass->close ? WS_ENDING_CLOSE : 0;
+	bool deferred, wake;
+
+	if (pass->pings)
+		answer_pings(sk, ws, pass);
+	deferred = unlikely(ending) && ws_control_defer(sk, ws, ending, pass->ready > pass->consumed);
+	if (ending == WS_ENDING_CLOSE && !deferred)
+		ws_control_reply_close(sk, ws);
+	if (pass->consumed > ws->head)
+		ws_source_consume(sk, ws, pass->consumed - ws->head);
+	if (!ending)
+		set_expectation(sk, ws, pass);
+	wake = pass->ready != ws->ready || pass->close || deferred;
+	WRITE_ONCE(ws->ready, pass->ready);
+	if (pass->failure && !deferred)
+		ws_fail(sk, ws, pass->failure);
+	else if (pass->close && !deferred)
+		ws_rx_drop(sk, ws);
+	ws->scan_again = pass->again && !ending && !ws_rx_ended(ws);
+	if (ws->scan_again)
+		ws_timer_retry(sk, ws, 1);
+	if (wake)
+		ws->base->data_ready(sk);
+}
+
 /**
  * ws_rx_run() - look at what has arrived and do what follows from it
  * @sk: the socket
@@ -341,46 +381,29 @@ void ws_rx_drop(struct sock *sk, struct ws *ws)
 void ws_rx_run(struct sock *sk, struct ws *ws)
 {
 	struct pass pass;
-	bool wake;
 
 	ws_assert_locked(sk);
-	pass.failure = WS_FAIL_NONE;
-	pass.pong = pass.close = pass.again = false;
-	pass.consumed = ws->head;
-	pass.ready = ws->ready;
-	pass.at_head = ws->scan == ws->head;
-
 	if (ws_rx_ended(ws)) {
 		ws->scan_again = false;
 		ws_rx_drop(sk, ws);
 		return;
 	}
+	if (ws->ending)
+		return;
+	pass.failure = WS_FAIL_NONE;
+	pass.close = pass.again = false;
+	pass.pings = 0;
+	pass.start = ws->scan;
+	pass.consumed = ws->head;
+	pass.ready = ws->ready;
+	pass.at_head = ws->scan == ws->head;
 	if (unlikely(!ws_source_ok(sk, ws)))
 		pass.failure = WS_FAIL_STOLEN;
 	else
 		scan(sk, ws, &pass);
 	if (!pass.failure && !pass.close)
 		pass.failure = check_ahead(sk, ws, &pass);
-
-	if (pass.pong)
-		answer_ping(sk, ws, &pass);
-	if (pass.close && !pass.failure)
-		ws_control_reply_close(sk, ws);
-	if (pass.consumed > ws->head)
-		ws_source_consume(sk, ws, pass.consumed - ws->head);
-	if (!pass.failure && !pass.close)
-		set_expectation(sk, ws, &pass);
-	wake = pass.ready != ws->ready || pass.close;
-	WRITE_ONCE(ws->ready, pass.ready);
-	if (pass.failure)
-		ws_fail(sk, ws, pass.failure);
-	else if (pass.close)
-		ws_rx_drop(sk, ws);
-	ws->scan_again = pass.again && !ws_rx_ended(ws);
-	if (ws->scan_again)
-		ws_timer_retry(sk, ws, 1);
-	if (wake)
-		ws->base->data_ready(sk);
+	finish_pass(sk, ws, &pass);
 }
 
 /**

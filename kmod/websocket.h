@@ -53,6 +53,9 @@ struct ws_base {
 #define WS_DEFER_RX	1
 #define WS_DEFER_TX	2
 
+/* ws->ending: the peer's Close; below it: enum ws_failure */
+#define WS_ENDING_CLOSE	WS_FAIL_COUNT
+
 /* Where the next recvmsg() goes on: in the frame at ws->head. */
 struct ws_read {
 	u64 left;	/* unread payload of that frame; 0: a header stands at ws->head */
@@ -123,6 +126,8 @@ struct ws {
 	u8 failure;		/* enum ws_failure */
 	u8 deferred;		/* WS_DEFER_*; written by the owner, who also runs the backlog, alone */
 	bool timer_deferred;	/* likewise the timer; written with the spin lock held: not in the same word */
+	u8 ending;		/* what ends the messages, found but not acted on (ENDING IN ORDER in control.c); 0: nothing */
+	bool in_hand;		/* the program was given a message and has not come back for more */
 	u8 scan_opcode;		/* of the unfinished message at scan; 0: none */
 	u8 frame_head;		/* size of the header before frame_data */
 	bool scan_whole;	/* the frame that ends at scan is its last */
@@ -158,6 +163,7 @@ struct ws {
 	u32 ping_interval_ms, pong_timeout_ms, close_timeout_ms;
 	u32 ping_sent;		/* tcp_jiffies32 of the last keep-alive ping */
 	u32 close_sent;		/* tcp_jiffies32 of our Close */
+	u32 ending_since;	/* tcp_jiffies32 of ws->ending, or of what was read after it */
 	bool ping_waits;	/* nothing was received since ping_sent */
 	bool ping_timed;	/* no pong to it yet */
 	bool close_waits;	/* the closing handshake has a time limit */
@@ -281,6 +287,9 @@ enum ws_failure ws_control_received_close(struct sock *sk, struct ws *ws, const 
 void ws_control_send_close(struct sock *sk, struct ws *ws, const u8 *data, unsigned int len);
 void ws_control_reply_close(struct sock *sk, struct ws *ws);
 void ws_control_shutdown(struct sock *sk, struct ws *ws, u16 code);
+bool ws_control_defer(struct sock *sk, struct ws *ws, u8 ending, bool unread);
+void ws_control_settle(struct sock *sk, struct ws *ws);
+u32 ws_control_patience(const struct ws *ws);
 void ws_control_close_timeout(struct sock *sk, struct ws *ws);
 void ws_control_retry(struct sock *sk, struct ws *ws);
 void ws_fail(struct sock *sk, struct ws *ws, enum ws_failure failure);

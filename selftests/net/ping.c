@@ -79,6 +79,20 @@ CASE(ping, of_a_stopped_process)
 	equal(7, reap(pid));
 }
 
+/* A burst of pings in one segment: each gets its pong. */
+CASE(ping, each_of_thirty_two)
+{
+	unsigned char i;
+
+	for (i = 0; i < 32; i++)
+		put(OUT, .opcode = OP_PING, .payload = &i, .len = 1);
+	peer_feed(LINK);
+	for (i = 0; i < 32; i++)
+		wire_expect(WIRE, OP_PONG, true, &i, 1);
+	peer_fed(LINK);
+	peer_expect_silence(LINK);
+}
+
 /* RFC 6455 5.5.3: the most recent ping has to be answered, others may be left out. */
 CASE(ping, row39_flood)
 {

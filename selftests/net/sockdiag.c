@@ -108,6 +108,9 @@ CASE(sockdiag, pitfall30_ulp_info)
 	put(OUT, .opcode = OP_TEXT, .rsv = 1);
 	peer_write(LINK);
 	peer_settle(LINK);
+	equal(WEBSOCKET_STATE_OPEN, diag_info(self->link.ws).state);
+	expect_text(LINK, "unread");
+	expect_error(LINK, EPROTO);
 	info = diag_info(self->link.ws);
 	equal(WEBSOCKET_STATE_FAILED, info.state);
 	equal(EPROTO, info.error);

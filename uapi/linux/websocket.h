@@ -104,7 +104,11 @@
  * shutdown(SHUT_WR) sends Close 1000, then FIN; messages of the peer can still be read. close() sends Close (1000, or 1001
  * if the process is dying; a hint only) when no message is left unread, and resets the connection otherwise, as TCP does; with
  * SO_LINGER and a time of 0 it resets the connection and sends nothing.
- * When the peer closes, the kernel answers its Close at once, with its code, and (server role) ends the TCP connection.
+ * When the peer closes, the kernel answers its Close with its code, and (server role) ends the TCP connection: at once, if the
+ * program waits for messages. If messages are unread, or the program has read one and not come back, the answer waits until it asks
+ * for more (a receive or poll() finds nothing before the end), so that its replies still go out; but not longer than
+ * close_timeout_ms, or 250 ms when nothing is unread. The same goes for the Close that a bad frame is answered with. recvmmsg() and
+ * io_uring's multishot requests come back by themselves.
  *
  * POLL
  *
