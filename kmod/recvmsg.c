@@ -12,11 +12,10 @@
  * before ws->scan. What does not fit fails the connection (UNSTABLE) and can never reach beyond the queue.
  */
 #include <linux/errqueue.h>
-#include <linux/uaccess.h>
 #include <net/compat.h>
 #include "compat/compat.h"
-#include "core/mask.h"
 #include "core/utf8.h"
+#include "unmask.h"
 #include "websocket.h"
 
 /* A call in progress. */
@@ -33,94 +32,6 @@ struct take {
 	unsigned int nr;	/* entries in batch[] */
 	struct websocket_batch *batch;	/* NULL: no batches */
 };
-
-#ifdef CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS
-/* Unmask straight into user memory. Returns the bytes stored before a fault. */
-static size_t unmask_to_user(void __user *to, const u8 *from, size_t n, u32 key)
-{
-	u64 word = ws_mask_word(key);
-	u8 __user *p = to;
-	unsigned int i;
-
-	if (!user_write_access_begin(p, n))
-		return 0;
-#define PUT(i) unsafe_put_user(ws_load64(from + 8 * (i)) ^ word, (u64 __user *)(p + 8 * (i)), fault)
-	for (; n >= 128; n -= 128, p += 128, from += 128) {
-		PUT(0); PUT(1); PUT(2); PUT(3); PUT(4); PUT(5); PUT(6); PUT(7);
-		PUT(8); PUT(9); PUT(10); PUT(11); PUT(12); PUT(13); PUT(14); PUT(15);
-	}
-#undef PUT
-	for (; n >= 8; n -= 8, p += 8, from += 8)
-		unsafe_put_user(ws_load64(from) ^ word, (u64 __user *)p, fault);
-	for (i = 0; i < n; i++, p++)
-		unsafe_put_user(from[i] ^ ws_mask_byte(key, i & 3), p, fault);
-fault:
-	user_write_access_end();
-	return p - (u8 __user *)to;
-}
-#else
-static size_t unmask_to_user(void __user *to, const u8 *from, size_t n, u32 key)
-{
-	return 0;
-}
-#endif
-
-/* Unmask by way of a block on the stack, checking text. Returns bytes copied; *@utf8 is the state after them. */
-static size_t unmask_block(struct iov_iter *iter, const u8 *from, size_t n, u32 key, u8 *utf8)
-{
-	size_t done = 0;
-
-	while (done < n) {
-		u8 block[256], state = WS_UTF8_START;
-		size_t len = min(n - done, sizeof(block)), copied;
-
-		ws_mask_copy(block, from + done, len, ws_mask_advance(key, done));
-		if (utf8) {
-			state = ws_utf8_check(*utf8, block, len);
-			if (state == WS_UTF8_BAD) {
-				*utf8 = state;
-				return done;
-			}
-		}
-		copied = copy_to_iter(block, len, iter);
-		if (utf8)
-			*utf8 = copied == len ? state : ws_utf8_check(*utf8, block, copied);
-		done += copied;
-		if (copied < len)
-			break;
-	}
-	return done;
-}
-
-/* Copies @n bytes at @from to the caller. Returns how many could be copied. */
-static size_t unmask(struct iov_iter *iter, const u8 *from, size_t n, u32 key, u8 *utf8)
-{
-	size_t done = 0;
-
-	if (utf8)
-		return unmask_block(iter, from, n, key, utf8);
-	if (!key)
-		return copy_to_iter(from, n, iter);
-	while (done < n) {
-		size_t len = 0, copied = 0;
-		void __user *to = user_backed_iter(iter) ? ws_iter_user(iter, &len) : NULL;
-
-		len = min(len, n - done);
-		if (len) {
-			copied = unmask_to_user(to, from + done, len, ws_mask_advance(key, done));
-			iov_iter_advance(iter, copied);
-		}
-		/* not user memory, an empty segment, or a fault, which this tells for sure */
-		if (!copied) {
-			len = min_t(size_t, n - done, 256);
-			copied = unmask_block(iter, from + done, len, ws_mask_advance(key, done), NULL);
-			if (!copied)
-				break;
-		}
-		done += copied;
-	}
-	return done;
-}
 
 /* Result of taking from one message. */
 enum took {
@@ -155,7 +66,7 @@ static enum took take_payload(struct sock *sk, struct ws *ws, struct take *t, si
 		if (unlikely(!p))
 			return take_failure(t, WS_FAIL_UNREADABLE);
 		len = min(len, n);
-		copied = unmask(iter, p, len, t->rd.key, text ? &t->rd.utf8 : NULL);
+		copied = ws_unmask(iter, p, len, t->rd.key, text ? &t->rd.utf8 : NULL);
 		if (text && t->rd.utf8 == WS_UTF8_BAD)
 			return take_failure(t, WS_FAIL_UTF8);
 		t->rd.key = ws_mask_advance(t->rd.key, copied);
@@ -266,6 +177,65 @@ static enum took take_message(struct sock *sk, struct ws *ws, struct take *t, st
 	return take_part(t, t->copied > t->start || !iov_iter_count(iter) ? TOOK_PART : TOOK_NOTHING);
 }
 
+/*
+ * The common case: frames which are whole messages in one piece of memory, into one piece of the caller's. Takes one, or, as
+ * entries of a batch, as many as there may be up to @max entries. Text only as long as it is ASCII. False: take_message() has to.
+ */
+static bool take_messages(struct sock *sk, struct ws *ws, struct take *t, struct iov_iter *iter, unsigned int max)
+{
+	bool masked = !ws_client(ws), checks = !(ws->flags & WEBSOCKET_F_NO_UTF8);
+	struct websocket_batch *entry = t->batch + t->nr, *last = t->batch + max;
+	size_t n, left, room = 0, space;
+	struct ws_header h;
+	u8 __user *to;
+	const u8 *p;
+
+	if (t->rd.left || t->rd.opcode || t->rd.control || t->off >= ws->ready || !user_backed_iter(iter))
+		return false;
+	to = ws_iter_user(iter, &room);
+	room = space = min(room, iov_iter_count(iter));
+	p = ws_source_chunk(sk, ws, &t->spot, t->off, &n);
+	if (!p || !room || !user_write_access_begin(to, room))
+		return false;
+	n = left = min_t(u64, n, ws->ready - t->off);
+	while (ws_frame_message(&h, p, left, masked) && h.len <= room) {
+		u64 bits = 0;
+
+		if (h.opcode == WS_OP_TEXT && checks) {
+			if (ws_put_unmasked(to, p + h.size, h.len, h.key, &bits) < h.len || bits & WS_NOT_ASCII)
+				break;
+		} else if (ws_put_unmasked(to, p + h.size, h.len, h.key, NULL) < h.len) {
+			break;
+		}
+		t->opcode = h.opcode;
+		to += h.len;
+		room -= h.len;
+		p += h.size + h.len;
+		left -= h.size + h.len;
+		if (!max)
+			break;
+		*entry++ = (struct websocket_batch){
+			.len = h.len,
+			.opcode = h.opcode,
+			.flags = WEBSOCKET_MSG_BEGIN | WEBSOCKET_MSG_END,
+		};
+		if (entry == last)
+			break;
+	}
+	user_write_access_end();
+	if (left == n)
+		return false;
+	t->flags = WEBSOCKET_MSG_BEGIN | WEBSOCKET_MSG_END;
+	t->off += n - left;
+	t->copied += space - room;
+	iov_iter_advance(iter, space - room);
+	if (max) {
+		t->nr = entry - t->batch;
+		t->start = t->copied;
+	}
+	return true;
+}
+
 static void batch_add(struct take *t)
 {
 	t->batch[t->nr++] = (struct websocket_batch){
@@ -284,6 +254,8 @@ static void take_batch(struct sock *sk, struct ws *ws, struct take *t, struct io
 		u8 flags = t->flags;
 		u64 off = t->off;
 
+		if (take_messages(sk, ws, t, iter, max))
+			continue;
 		if (take_message(sk, ws, t, iter) != TOOK_ALL) {
 			/* as if it had not been touched; a failure shows again when it is the first */
 			iov_iter_revert(iter, t->copied - t->start);
@@ -363,7 +335,7 @@ static void commit(struct sock *sk, struct ws *ws, struct take *t)
 	t->moved = true;
 	if (failure)
 		ws_fail(sk, ws, failure);
-	else if (ws->scan != ws->head || ws->scan_again || ws_rx_ended(ws))
+	else if (ws_rx_waits(sk, ws))
 		ws_rx_run(sk, ws);
 }
 
@@ -404,8 +376,14 @@ static enum took receive_some(struct sock *sk, struct ws *ws, struct msghdr *msg
 {
 	size_t copied = t->copied;
 	u8 opcode = t->opcode, flags = t->flags;
-	enum took took = take_message(sk, ws, t, &msg->msg_iter);
+	enum took took;
 
+	if (take_messages(sk, ws, t, &msg->msg_iter, max)) {
+		if (max)
+			take_batch(sk, ws, t, &msg->msg_iter, max);
+		return TOOK_ALL;
+	}
+	took = take_message(sk, ws, t, &msg->msg_iter);
 	if (took == TOOK_FAILURE) {
 		iov_iter_revert(&msg->msg_iter, t->copied - copied);
 		t->copied = copied;

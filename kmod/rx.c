@@ -6,7 +6,7 @@
  *
  * A pass first walks the new headers (scan), noting what is to be done in struct pass on the stack; then it sends, then it
  * consumes, then it wakes: TCP's send and consume functions end every pointer into the queue, and a pong that goes out before
- * the consume carries the ACK. A pass is bounded (PASS_*); the socket's timer goes on with the rest.
+ * the consume carries the ACK. A pass is bounded (PASS_BYTES); the socket's timer goes on with the rest.
  *
  * Frames at the head that carry nothing for the reader (control frames, empty fragments) are consumed by the pass. Behind
  * unread data they stay in the queue, handled, and the reader steps over them.
@@ -20,7 +20,6 @@
 #include "trace.h"
 #include "websocket.h"
 
-#define PASS_FRAMES	256
 #define PASS_BYTES	65536
 #define PASS_PINGS	32	/* that are answered one by one */
 
@@ -188,12 +187,41 @@ static bool scan_frame(struct sock *sk, struct ws *ws, struct ws_spot *spot, u64
 	return !pass->close;
 }
 
+/*
+ * The common case: frames which are whole messages, one behind the other in one piece of memory. Does what scan_frame() does
+ * with them, for many at once.
+ */
+static void scan_messages(struct sock *sk, struct ws *ws, struct ws_spot *spot, struct pass *pass)
+{
+	unsigned int frames = 0;
+	struct ws_header h;
+	size_t n, left;
+	const u8 *p;
+
+	if (ws->scan_opcode || trace_websocket_frame_enabled() || trace_websocket_message_enabled())
+		return;
+	p = ws_source_chunk(sk, ws, spot, ws->scan, &n);
+	if (!p)
+		return;
+	for (left = n; ws_frame_message(&h, p, left, !ws_client(ws)) && h.len <= ws->max_message; frames++) {
+		ws->rx_bytes += h.len;
+		p += h.size + h.len;
+		left -= h.size + h.len;
+	}
+	if (!frames)
+		return;
+	ws->rx_frames += frames;
+	ws->rx_messages += frames;
+	ws->scan += n - left;
+	pass->ready = ws->scan;
+	pass->at_head = false;
+}
+
 /* Walks what has arrived; changes nothing but the cursor's own state. */
 static void scan(struct sock *sk, struct ws *ws, struct pass *pass)
 {
 	u64 tail = ws_source_tail(sk, ws), start = ws->scan;
 	struct ws_spot spot = {};
-	unsigned int frames = 0;
 
 	for (;;) {
 		if (tail < ws->scan)
@@ -208,10 +236,13 @@ static void scan(struct sock *sk, struct ws *ws, struct pass *pass)
 		}
 		if (tail == ws->scan)
 			break;
-		if (frames++ >= PASS_FRAMES || ws->scan - start >= PASS_BYTES) {
+		if (ws->scan - start >= PASS_BYTES) {
 			pass->again = true;
 			break;
 		}
+		scan_messages(sk, ws, &spot, pass);
+		if (tail == ws->scan)
+			break;
 		if (!scan_frame(sk, ws, &spot, tail, pass))
 			break;
 	}
@@ -369,6 +400,18 @@ static void finish_pass(struct sock *sk, struct ws *ws, struct pass *pass)
 		ws_timer_retry(sk, ws, 1);
 	if (wake)
 		ws->base->data_ready(sk);
+}
+
+/**
+ * ws_rx_waits() - after a consume: is there anything for ws_rx_run() to do?
+ * @sk: the socket
+ * @ws: its context
+ *
+ * Not between messages with all headers examined.
+ */
+bool ws_rx_waits(const struct sock *sk, const struct ws *ws)
+{
+	return ws->scan_opcode || ws->scan_again || ws->scan != ws_source_tail(sk, ws) || ws_rx_ended(ws);
 }
 
 /**

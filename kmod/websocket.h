@@ -253,6 +253,7 @@ bool ws_source_ended(const struct sock *sk, const struct ws *ws);
 bool ws_source_shut(const struct sock *sk, const struct ws *ws);
 
 /* rx.c: the scan cursor */
+bool ws_rx_waits(const struct sock *sk, const struct ws *ws);
 void ws_rx_run(struct sock *sk, struct ws *ws);
 void ws_rx_drop(struct sock *sk, struct ws *ws);
 bool ws_rx_delivers(const struct ws *ws, u8 opcode);

@@ -37,6 +37,51 @@ static inline bool ws_op_is_control(u8 opcode)
 	return opcode & 8;
 }
 
+/* Bytes that others may change are read once. */
+static inline u8 ws_load8_once(const u8 *p)
+{
+	return *(const volatile u8 *)p;
+}
+
+/**
+ * ws_frame_message() - the common case at once: a frame which is a whole data message, all of it there, below 64 KiB
+ * @h: filled in when the return value is true
+ * @p: the bytes at the start of the frame; they may change meanwhile
+ * @n: how many there are
+ * @masked: the peer has to mask, because it is the client
+ *
+ * Call between messages. Return: false: anything else; ws_frame_decode() tells what.
+ */
+static inline bool ws_frame_message(struct ws_header *h, const u8 *p, size_t n, bool masked)
+{
+	u8 start, size;
+
+	if (n < 4)
+		return false;
+	start = ws_load8_once(p);
+	size = ws_load8_once(p + 1) ^ (masked ? 0x80 : 0);
+	if (start != (0x80 | WS_OP_TEXT) && start != (0x80 | WS_OP_BINARY))
+		return false;
+	h->opcode = start & 0xf;
+	h->fin = true;
+	h->key = 0;
+	h->len = size;
+	h->size = 2;
+	if (size > 125) {
+		h->len = ws_load8_once(p + 2) << 8 | ws_load8_once(p + 3);
+		h->size = 4;
+		if (size != 126 || h->len < 126)
+			return false;
+	}
+	if (masked) {
+		if (n < h->size + 4u)
+			return false;
+		h->key = ws_load32(p + h->size);
+		h->size += 4;
+	}
+	return n - h->size >= h->len;
+}
+
 int ws_frame_decode(struct ws_header *h, const u8 *p, size_t n, bool masked, bool open);
 unsigned int ws_frame_encode(u8 *p, u8 opcode, bool fin, u64 len, bool masked, u32 key);
 
