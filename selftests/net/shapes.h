@@ -83,7 +83,27 @@
 			_at = &(*_at)->next;					\
 } while (0)
 
-/* PROGRAM [TEST [VARIANT]]: runs those whose names match, without arguments all. */
+/* Leaves out what has one of these names, which stand with spaces between them. */
+#define LEAVE_OUT(list, names) do {						\
+	__typeof__(list) *_at = &(list);					\
+	while (*_at)								\
+		if (has_word(names, (*_at)->name))				\
+			*_at = (*_at)->next;					\
+		else								\
+			_at = &(*_at)->next;					\
+} while (0)
+
+static inline bool has_word(const char *words, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *p = words; p && (p = strstr(p, name)); p += len)
+		if ((p == words || p[-1] == ' ') && (!p[len] || p[len] == ' '))
+			return true;
+	return false;
+}
+
+/* PROGRAM [TEST [VARIANT]]: runs those whose names match, without arguments all; none of those in $WITHOUT. */
 #define SELFTEST_MAIN								\
 	static void __attribute__((constructor)) __constructor_order_last(void)	\
 	{									\
@@ -96,6 +116,7 @@
 										\
 		for (f = __fixture_list; f; f = f->next) {			\
 			KEEP_ONLY(f->tests, argv[1]);				\
+			LEAVE_OUT(f->tests, getenv("WITHOUT"));			\
 			if (argc > 2)						\
 				KEEP_ONLY(f->variant, argv[2]);			\
 		}								\

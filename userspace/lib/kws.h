@@ -334,6 +334,108 @@ KWS_API ssize_t kws_recv_batch(int fd, void *buf, size_t len, int flags, struct 
 KWS_API ssize_t kws_send_batch(int fd, const void *buf, size_t len, int flags, const struct websocket_batch *batch,
 			       unsigned int count);
 
+/*
+ * Connections, over the kernel's protocol or without it
+ *
+ * A struct kws_conn is a WebSocket whichever engine runs it: the kernel's protocol where it is there, or else the same protocol in
+ * this library, over the same code (kmod/core). Messages, opcodes, close codes and errors are the same. What differs:
+ *
+ *	- The library's engine works only when it is called: a ping that comes while the program does something else waits,
+ *	  and so does the keep-alive of struct websocket_config. In an event loop call kws_conn_run() when kws_conn_timeout() is over.
+ *	- It reads ahead, so poll() on the descriptor does not know of every message. Right for both engines is: when poll() says that
+ *	  the descriptor is ready, call kws_conn_recv() with MSG_DONTWAIT until it returns -EAGAIN, the end or an error; or ask
+ *	  kws_conn_pending() before going back to poll(). Poll for kws_conn_events(): EPOLLOUT is among them while something waits to
+ *	  be sent.
+ *	- Its state is in the process: it ends with the process, and cannot be handed over. Nothing is buffered for an idle
+ *	  connection.
+ *	- One thread at a time may use a connection.
+ *
+ *	struct kws_conn *c = kws_conn_accept(accept(listener, NULL, NULL), NULL);
+ *	struct kws_message msg;
+ *
+ *	while (c && (n = kws_conn_recv(c, buf, sizeof(buf), 0, &msg)) >= 0 && !kws_is_end(&msg))
+ *		kws_conn_send(c, msg.opcode, buf, n, msg.end ? 0 : MSG_MORE);
+ *	kws_conn_free(c);
+ */
+
+struct kws_conn;
+
+/* Which engine runs a connection. */
+#define KWS_ENGINE_ANY		0	/* the kernel's if it can be had; $KWS_ENGINE, "kernel" or "user", decides otherwise */
+#define KWS_ENGINE_KERNEL	1
+#define KWS_ENGINE_USER		2
+
+/**
+ * kws_conn_new - a connection from a descriptor on which the HTTP part is done
+ * @fd: after a handshake with KWS_F_NO_START; or a socket on which the kernel's protocol runs already (handed over, say): it goes on
+ * @config: limits and role; NULL: server role, defaults (or what is in force on a running socket)
+ * @engine: KWS_ENGINE_*
+ *
+ * From here on @fd belongs to the connection.
+ *
+ * Return: the connection; NULL with errno, and @fd is the caller's still: EINVAL, ENOTCONN, ENOMEM as kws_attach() and kws_start();
+ * with KWS_ENGINE_KERNEL also ENOENT and the like.
+ */
+KWS_API struct kws_conn *kws_conn_new(int fd, const struct websocket_config *config, int engine);
+
+/**
+ * kws_conn_accept, kws_conn_connect - as kws_accept() and kws_connect(), for both engines
+ *
+ * Return: the connection; NULL with errno as those have it. A server's @fd is the caller's still then.
+ */
+KWS_API struct kws_conn *kws_conn_accept(int fd, const struct kws_options *opt);
+KWS_API struct kws_conn *kws_conn_connect(const char *url, const struct kws_options *opt);
+
+/**
+ * kws_conn_free - close() of the connection, with all that the kernel's does
+ *
+ * Sends Close (1000) if none was sent and no message is unread; resets the connection if one is. NULL is allowed.
+ */
+KWS_API void kws_conn_free(struct kws_conn *c);
+
+/**
+ * kws_conn_detach - forget the object, keep the socket
+ * Return: the descriptor, which is the caller's again; -EOPNOTSUPP: the library's engine runs it, nothing has happened.
+ */
+KWS_API int kws_conn_detach(struct kws_conn *c);
+
+/* kws_conn_fd - the descriptor, for poll() only. */
+KWS_API int kws_conn_fd(const struct kws_conn *c);
+
+/* kws_conn_engine - KWS_ENGINE_KERNEL or KWS_ENGINE_USER. */
+KWS_API int kws_conn_engine(const struct kws_conn *c);
+
+/* kws_conn_events - what to poll() for: POLLIN, and POLLOUT while something waits to be sent. EPOLLIN and EPOLLOUT are the same. */
+KWS_API short kws_conn_events(const struct kws_conn *c);
+
+/* kws_conn_timeout - milliseconds until kws_conn_run() has to be called though nothing happens; 0: now, -1: never. */
+KWS_API int kws_conn_timeout(const struct kws_conn *c);
+
+/**
+ * kws_conn_run - do what can be done without blocking: pings answered, what waits sent, time limits kept
+ * Return: 0: call kws_conn_recv() when poll() says so; 1: kws_conn_recv() has something to say now. Errors are told there.
+ */
+KWS_API int kws_conn_run(struct kws_conn *c);
+
+/* kws_conn_pending - would kws_conn_recv() return a message, the end or an error at once? Asks without reading from the socket. */
+KWS_API bool kws_conn_pending(const struct kws_conn *c);
+
+/*
+ * As the calls of the same names above, with a connection in place of the descriptor. The descriptor's O_NONBLOCK, SO_RCVTIMEO and
+ * SO_SNDTIMEO count for both engines. With WEBSOCKET_F_BATCH too, kws_conn_recv() receives one message.
+ */
+KWS_API ssize_t kws_conn_recv(struct kws_conn *c, void *buf, size_t len, int flags, struct kws_message *msg);
+KWS_API ssize_t kws_conn_send(struct kws_conn *c, int opcode, const void *buf, size_t len, int flags);
+KWS_API ssize_t kws_conn_recv_batch(struct kws_conn *c, void *buf, size_t len, int flags, struct websocket_batch *batch,
+				    unsigned int *count, struct kws_message *msg);
+KWS_API ssize_t kws_conn_send_batch(struct kws_conn *c, const void *buf, size_t len, int flags,
+				    const struct websocket_batch *batch, unsigned int count);
+KWS_API int kws_conn_close(struct kws_conn *c, uint16_t code, const char *reason);
+KWS_API int kws_conn_close_reason(struct kws_conn *c, char *buf, size_t size);
+KWS_API int kws_conn_info(struct kws_conn *c, struct websocket_info *info);
+/* kws_start() on a running connection: other limits and timers, not another role. */
+KWS_API int kws_conn_configure(struct kws_conn *c, const struct websocket_config *config);
+
 /* kws_strerror - what an errno (of either sign) of this library means and what to do about it; never NULL, static. */
 KWS_API const char *kws_strerror(int err);
 

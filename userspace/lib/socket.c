@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "close_payload.h"
 #include "kws.h"
 
 int kws_attach(int fd)
@@ -43,9 +44,11 @@ static void read_message(struct msghdr *mh, struct kws_message *msg)
 	void *data = find_record(mh, WEBSOCKET_MSG, &len);
 
 	msg->end = mh->msg_flags & MSG_EOR;
-	if (!data || len < sizeof(record))
+	if (!data)
 		return;
-	memcpy(&record, data, sizeof(record));
+	/* a control buffer for one entry of a batch holds the first half only */
+	memset(&record, 0, sizeof(record));
+	memcpy(&record, data, len < sizeof(record) ? len : sizeof(record));
 	msg->opcode = record.opcode;
 	msg->begin = record.flags & WEBSOCKET_MSG_BEGIN;
 	msg->close_code = record.close_code;
@@ -103,19 +106,10 @@ ssize_t kws_send(int fd, int opcode, const void *buf, size_t len, int flags)
 
 int kws_close(int fd, uint16_t code, const char *reason)
 {
-	char payload[125];
-	size_t len = reason ? strlen(reason) : 0;
-	ssize_t n;
+	uint8_t payload[CLOSE_MAX];
+	int len = close_payload(payload, code, reason);
+	ssize_t n = len < 0 ? len : kws_send(fd, WEBSOCKET_OP_CLOSE, payload, len, 0);
 
-	if (len && !code)
-		return -EINVAL;
-	if (len > sizeof(payload) - 2)
-		return -EMSGSIZE;
-	payload[0] = code >> 8;
-	payload[1] = code;
-	if (len)
-		memcpy(payload + 2, reason, len);
-	n = kws_send(fd, WEBSOCKET_OP_CLOSE, payload, code ? 2 + len : 0, 0);
 	return n < 0 ? n : 0;
 }
 
@@ -158,8 +152,7 @@ static void reconcile(ssize_t n, struct websocket_batch *batch, unsigned int cou
 ssize_t kws_recv_batch(int fd, void *buf, size_t len, int flags, struct websocket_batch *batch, unsigned int *count,
 		       struct kws_message *msg)
 {
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct websocket_msg)) +
-					      CMSG_SPACE(WEBSOCKET_BATCH_MAX * sizeof(*batch))];
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(WEBSOCKET_BATCH_MAX * sizeof(*batch))];
 	unsigned int room = *count < WEBSOCKET_BATCH_MAX ? *count : WEBSOCKET_BATCH_MAX;
 	struct iovec iov = { .iov_base = buf, .iov_len = len };
 	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control };
@@ -168,7 +161,8 @@ ssize_t kws_recv_batch(int fd, void *buf, size_t len, int flags, struct websocke
 	void *data;
 	int err;
 
-	mh.msg_controllen = CMSG_SPACE(sizeof(struct websocket_msg)) + CMSG_SPACE(room * sizeof(*batch));
+	/* the kernel fills it: room for more would take more messages than the caller can be told of */
+	mh.msg_controllen = CMSG_LEN(room * sizeof(*batch));
 	*count = 0;
 	memset(msg, 0, sizeof(*msg));
 	if (!room)
