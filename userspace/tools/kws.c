@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /* kws: WebSocket in the kernel, from the command line. Finds the subcommand. */
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tool.h"
 
@@ -16,6 +20,9 @@ static const struct {
 } commands[] = {
 	{ "echo", echo_main, "a server that sends back what it gets" },
 	{ "connect", connect_main, "send and receive messages from the command line" },
+	{ "list", list_main, "the WebSockets of all processes" },
+	{ "bench", bench_main, "load an echo server, and measure its answers" },
+	{ "stat", stat_main, "the kernel's counters" },
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(*commands))
@@ -78,6 +85,23 @@ unsigned long parse_number(const char *option, const char *arg, unsigned long mi
 	if (end == arg || *end || *arg == '-' || errno || n < min || n > max)
 		fatal(EXIT_USAGE, "%s: %s is no number from %lu to %lu", option, arg, min, max);
 	return n;
+}
+
+bool has_net_admin(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	return !syscall(SYS_capget, &head, data) && data[0].effective & 1U << CAP_NET_ADMIN;
+}
+
+void allow_many_descriptors(void)
+{
+	struct rlimit limit;
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 uint64_t clock_ms(void)

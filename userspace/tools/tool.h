@@ -3,6 +3,7 @@
 #ifndef KWS_TOOL_H
 #define KWS_TOOL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdnoreturn.h>
 
@@ -16,6 +17,9 @@
 /* The subcommands: argv[0] is their name. Return: the exit status. */
 int echo_main(int argc, char **argv);
 int connect_main(int argc, char **argv);
+int list_main(int argc, char **argv);
+int stat_main(int argc, char **argv);
+int bench_main(int argc, char **argv);
 
 /* Prints "kws: ..." and exits. */
 noreturn void fatal(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -24,6 +28,12 @@ noreturn void fatal(int status, const char *format, ...) __attribute__((format(p
 uint64_t parse_size(const char *option, const char *arg);
 uint32_t parse_seconds(const char *option, const char *arg);
 unsigned long parse_number(const char *option, const char *arg, unsigned long min, unsigned long max);
+
+/* This process has CAP_NET_ADMIN. */
+bool has_net_admin(void);
+
+/* Raises the limit of open files as far as it goes. */
+void allow_many_descriptors(void);
 
 /* Milliseconds of a clock that only runs forward. */
 uint64_t clock_ms(void);
