@@ -547,6 +547,8 @@ static int do_recvmsg(struct sock *sk, struct ws *ws, struct msghdr *msg, int fl
 			ret = short_of_all(msg, &t);
 			break;
 		}
+		if (unlikely(ws->held))
+			ws_tx_flush(sk, ws);
 		/* ENDING IN ORDER: the program wants more, and there is nothing before the end */
 		WRITE_ONCE(ws->in_hand, false);
 		ws_control_settle(sk, ws);

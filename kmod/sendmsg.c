@@ -314,6 +314,8 @@ static ssize_t send_message(struct sock *sk, struct ws *ws, struct iov_iter *ite
 			    long *timeo)
 {
 	bool more = flags & WS_MSG_MORE;
+	/* the sender will come back: it has messages to read, and do_recvmsg() sends what was held back when it has none */
+	bool hold = flags & MSG_BATCH || (ws->flags & WEBSOCKET_F_CORK && ws_readable(ws));
 	u8 opcode = given ?: ws->flags & WEBSOCKET_F_TEXT ? WS_OP_TEXT : WS_OP_BINARY;
 	bool mine = false;
 	size_t done = 0;
@@ -331,7 +333,7 @@ static ssize_t send_message(struct sock *sk, struct ws *ws, struct iov_iter *ite
 			break;
 		len = min_t(size_t, left, rc);
 		rc = send_frame(sk, ws, iter, opcode, !more && len == left, len,
-				more ? MSG_MORE : flags & MSG_BATCH);
+				more ? MSG_MORE : hold ? MSG_BATCH : 0);
 		if (rc == -EAGAIN)
 			continue;
 		if (rc < 0)

@@ -4,7 +4,7 @@
 #include "websocket.h"
 
 #define FLAGS_KNOWN (WEBSOCKET_F_CLIENT | WEBSOCKET_F_NO_UTF8 | WEBSOCKET_F_PING | WEBSOCKET_F_PONG | WEBSOCKET_F_BATCH | \
-		     WEBSOCKET_F_TEXT)
+		     WEBSOCKET_F_TEXT | WEBSOCKET_F_CORK)
 /* What may not change once the protocol has started: the frames in the queue were judged by it. */
 #define FLAGS_FIXED WEBSOCKET_F_CLIENT
 

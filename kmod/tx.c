@@ -11,6 +11,7 @@
  *
  * sendmmsg() marks all messages but its last with MSG_BATCH. They are held back as ws->rest, where the next one joins them if it
  * lies right behind in memory, so that TCP is called once for many. If the last one never comes, the timer sends them.
+ * WEBSOCKET_F_CORK does the same with single messages, as long as there is something to read.
  *
  * Control frames sent from softirq lie in pages of their own, one for each CPU, filled one frame after the other: not in the page
  * fragment of the interrupted task, and not in one of the socket's, which would stay with the socket.

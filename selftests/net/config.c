@@ -69,7 +69,7 @@ CASE(config, what_is_set_reads_back)
 {
 	struct websocket_config c, want = {
 		.flags = role(&variant->shape) | WEBSOCKET_F_NO_UTF8 | WEBSOCKET_F_PING | WEBSOCKET_F_PONG |
-			 WEBSOCKET_F_BATCH | WEBSOCKET_F_TEXT,
+			 WEBSOCKET_F_BATCH | WEBSOCKET_F_TEXT | WEBSOCKET_F_CORK,
 		.ping_interval_ms = WEBSOCKET_MAX_MS, .max_message = WEBSOCKET_NO_LIMIT,
 		.pong_timeout_ms = WEBSOCKET_MAX_MS, .close_timeout_ms = WEBSOCKET_MAX_MS,
 	};
@@ -147,7 +147,7 @@ CASE(config, unknown_flags)
 	struct websocket_config c;
 	int bit;
 
-	for (bit = 6; bit < 32; bit++) {
+	for (bit = 7; bit < 32; bit++) {
 		c = (struct websocket_config){ .flags = role(&variant->shape) | 1U << bit };
 		refuses(EINVAL, set(self->link.ws, &c, sizeof(c)));
 	}

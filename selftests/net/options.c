@@ -42,6 +42,87 @@ CASE(options, cork_holds_messages_and_nodelay_can_go)
 	intact(LINK);
 }
 
+static unsigned int segments_out(int fd)
+{
+	/* what the kernel appends to the C library's structure */
+	struct {
+		struct tcp_info		old;
+		__u64			rates[2], bytes[2];
+		__u32			segs[2], notsent, min_rtt, data_segs_in, data_segs_out;
+	} info;
+	socklen_t len = sizeof(info);
+
+	must(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len));
+	return info.data_segs_out;
+}
+
+/* Answers eight messages one by one; how many segments that took. */
+static unsigned int answer_eight_(struct link *link)
+{
+	unsigned int before = segments_out(link->ws);
+	char text[] = "question 0";
+	int i;
+
+	for (i = 0; i < 8; i++)
+		put(&link->out, .opcode = OP_TEXT, .text = "question");
+	peer_write(link);
+	peer_settle(link);
+	for (i = 0; i < 8; i++) {
+		expect_message_(link, OP_TEXT, "question", 8);
+		text[9] = '0' + i;
+		equal(10, ws_send(link->ws, OP_TEXT, text, 10, 0));
+	}
+	for (i = 0; i < 8; i++) {
+		text[9] = '0' + i;
+		wire_expect_(&link->wire, OP_TEXT, true, text, 10);
+	}
+	return segments_out(link->ws) - before;
+}
+
+#define answer_eight(link) HERE(answer_eight_(link))
+
+/* Answers to messages that came together leave together; what is held back goes when there is nothing left to read. */
+CASE(options, f_cork_holds_while_messages_are_unread)
+{
+	struct websocket_config config = { .flags = variant->shape.client ? WEBSOCKET_F_CLIENT : 0 };
+	unsigned int tries = 100;
+	char buffer[16];
+
+	check(answer_eight(LINK) > 1);
+	config.flags |= WEBSOCKET_F_CORK;
+	link_configure(LINK, &config);
+	/* a clock tick in the middle sends what is there */
+	while (answer_eight(LINK) > 1)
+		check(--tries);
+
+	put(OUT, .opcode = OP_TEXT, .text = "one");
+	put(OUT, .opcode = OP_TEXT, .text = "two");
+	peer_write(LINK);
+	peer_settle(LINK);
+	expect_text(LINK, "one");
+	equal(3, ws_send(self->link.ws, OP_TEXT, "uno", 3, 0));
+	expect_text(LINK, "two");
+	refuses(EAGAIN, recv(self->link.ws, buffer, sizeof(buffer), MSG_DONTWAIT));
+	wire_expect(WIRE, OP_TEXT, true, "uno", 3);
+
+	/* a control frame and a fragment take along what is held back */
+	put(OUT, .opcode = OP_TEXT, .text = "one");
+	put(OUT, .opcode = OP_TEXT, .text = "two");
+	peer_write(LINK);
+	peer_settle(LINK);
+	expect_text(LINK, "one");
+	equal(3, ws_send(self->link.ws, OP_TEXT, "uno", 3, 0));
+	equal(1, ws_send(self->link.ws, OP_PING, "p", 1, 0));
+	equal(3, ws_send(self->link.ws, OP_TEXT, "due", 3, MSG_MORE));
+	equal(0, ws_send(self->link.ws, OP_TEXT, "", 0, 0));
+	wire_expect(WIRE, OP_TEXT, true, "uno", 3);
+	wire_expect(WIRE, OP_PING, true, "p", 1);
+	wire_expect(WIRE, OP_TEXT, false, "due", 3);
+	wire_expect(WIRE, OP_CONTINUATION, true, "", 0);
+	expect_text(LINK, "two");
+	intact(LINK);
+}
+
 /* Row 60: time stamps of what was received are not delivered, those of what was sent come from the error queue. */
 CASE(options, row60_timestamps)
 {

@@ -206,7 +206,7 @@ class Guest:
 
     def _machine(self):
         append = ('console=ttyS0 quiet ignore_loglevel printk.devkmsg=on panic=-1 oops=panic unknown_nmi_panic '
-                  'net.ifnames=0 nokaslr mitigations=off watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120')
+                  'net.ifnames=0 nokaslr no_timer_check mitigations=off watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120')
         cpu, thread, more = 'max', 'multi', []
         if self.icount:
             # erms and fsrm would make a string copy count as many instructions as it has bytes

@@ -84,6 +84,11 @@
  * sends that many messages from one buffer with one push (text and binary; not with MSG_MORE, nor with io_uring's MSG_WAITALL, which
  * drops the record when it goes on after a short send).
  *
+ * With WEBSOCKET_F_CORK a message that is sent while received ones can still be read waits for those that are sent behind it:
+ * until one is sent with nothing left to read, or recvmsg() finds nothing to read, for one clock tick (CONFIG_HZ) at most.
+ * So a server that answers message by message sends the answers to what came together in one piece, as with TCP_CORK
+ * but without the calls. Not for one that works for long on each message.
+ *
  * The return value counts payload bytes. When not all of a message could be taken (non-blocking, time-out, signal) it is
  * short, and the message stays open: the next send continues it, with or without MSG_MORE. A short batch ends at a
  * message boundary, unless not even its first message fitted.
@@ -150,6 +155,7 @@
 #define WEBSOCKET_F_PONG	(1U << 3)	/* deliver the peer's pongs too */
 #define WEBSOCKET_F_BATCH	(1U << 4)	/* one recvmsg() may return several messages */
 #define WEBSOCKET_F_TEXT	(1U << 5)	/* a send without WEBSOCKET_OPCODE is text */
+#define WEBSOCKET_F_CORK	(1U << 6)	/* messages sent while others are unread go out together */
 
 #define WEBSOCKET_NO_LIMIT	(~0ULL)		/* max_message */
 #define WEBSOCKET_MAX_MS	86400000U	/* the longest time that can be set: one day */
