@@ -240,6 +240,9 @@ ssize_t kws_conn_recv_batch(struct kws_conn *c, void *buf, size_t len, int flags
 	if (c->engine->flags & WEBSOCKET_F_BATCH)
 		*count = room;
 	n = engine_recv(c->engine, &iov, 1, flags, msg, *count ? batch : NULL, count);
+	/* the control buffer for one entry has no room for it */
+	if (room == 1)
+		msg->frame_left = 0;
 	from_batch(batch, *count, msg);
 	to_batch(n, msg, batch, count);
 	return n;

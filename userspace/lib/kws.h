@@ -315,7 +315,8 @@ KWS_API int kws_info(int fd, struct websocket_info *info);
  * @count: in: entries that @batch has room for, at least 1 (WEBSOCKET_BATCH_MAX suffice); out: entries filled in
  * @msg: as for kws_recv(); describes the message when there is one, and tells the end
  *
- * A message that is larger than @len comes in parts, as the only entry, flagged with what of it that is.
+ * A message that is larger than @len comes in parts, as the only entry, flagged with what of it that is. With room for one entry
+ * msg->frame_left is not known, and 0.
  *
  * Return: bytes, or -errno as kws_recv(). @count 0: the end, if kws_is_end(@msg).
  */
@@ -435,6 +436,100 @@ KWS_API int kws_conn_close_reason(struct kws_conn *c, char *buf, size_t size);
 KWS_API int kws_conn_info(struct kws_conn *c, struct websocket_info *info);
 /* kws_start() on a running connection: other limits and timers, not another role. */
 KWS_API int kws_conn_configure(struct kws_conn *c, const struct websocket_config *config);
+
+/*
+ * Handing over: a server's successor goes on with its sockets, in the middle of messages too
+ *
+ * A handover is a list of descriptors, each with a name, and some bytes: what the application must know of them (names, rooms).
+ * The old process fills one and gives it away; the new one gets it and takes what is in it.
+ *
+ *	old:	h = kws_handover_new();
+ *		kws_handover_add(h, fd, "client");		// for each socket
+ *		kws_handover_state(h, state, len);
+ *		kws_handover_send(h, "/run/my.sock", 10000);	// waits for the successor
+ *		exit(0);
+ *
+ *	new:	h = kws_handover_receive("/run/my.sock", 1000);	// NULL: there is no predecessor
+ *		for (i = 0; (fd = kws_handover_take(h, i, &name)) >= 0; i++)
+ *			...
+ *
+ * Under systemd the manager keeps them, also when the process dies: kws_handover_store() instead of kws_handover_send(), whenever a
+ * socket comes or the state changes, and kws_handover_stored() at the start. The unit needs FileDescriptorStoreMax=.
+ *
+ * Connections of the library's own engine (KWS_ENGINE_USER) cannot be handed over.
+ */
+
+struct kws_handover;
+
+/* kws_handover_new - an empty one. NULL: errno ENOMEM. */
+KWS_API struct kws_handover *kws_handover_new(void);
+
+/* kws_handover_free - forget it, and close the descriptors in it that were not taken or added by the caller. NULL is allowed. */
+KWS_API void kws_handover_free(struct kws_handover *h);
+
+/**
+ * kws_handover_add - put a descriptor in; it stays the caller's
+ * @name: 1 to 31 bytes of [a-zA-Z0-9_.-]: what it is; NULL: "socket"
+ * Return: its index, from 0; -EINVAL; -ENOMEM.
+ */
+KWS_API int kws_handover_add(struct kws_handover *h, int fd, const char *name);
+
+/* kws_handover_state - what the application itself has to keep; copied (to a memfd). Return: 0 or -errno. */
+KWS_API int kws_handover_state(struct kws_handover *h, const void *state, size_t len);
+
+/* kws_handover_get_state - the same; NULL: there is none. Lives as long as @h. */
+KWS_API const void *kws_handover_get_state(const struct kws_handover *h, size_t *len);
+
+/* kws_handover_count - descriptors in it. */
+KWS_API unsigned int kws_handover_count(const struct kws_handover *h);
+
+/**
+ * kws_handover_take - a descriptor out of it, which is the caller's from then on
+ * @name: set to its name, which lives as long as @h; may be NULL
+ * Return: the descriptor, close-on-exec; -ENOENT: no such index; -EBADF: it was taken before.
+ */
+KWS_API int kws_handover_take(struct kws_handover *h, unsigned int index, const char **name);
+
+/**
+ * kws_handover_send - give it to the process that asks for it at a Unix socket
+ * @path: made, with mode 0600, and removed again; an old one is replaced
+ * @timeout_ms: how long to wait for the successor; -1: for ever
+ *
+ * Returns when the successor has all of it. Messages that come meanwhile wait in their sockets; the kernel answers the pings.
+ *
+ * Return: 0; -ETIMEDOUT: nobody came; -EPERM: somebody else's process came; or what the socket calls say. On errors everything is
+ * still here.
+ */
+KWS_API int kws_handover_send(struct kws_handover *h, const char *path, int timeout_ms);
+
+/**
+ * kws_handover_receive - ask the predecessor
+ * @timeout_ms: how long to wait until it listens at @path and has sent all; 0: it listens, or there is none
+ * Return: the handover; NULL with errno ENOENT: no predecessor; ETIMEDOUT; EPROTO: what came is no handover; ENOMEM.
+ */
+KWS_API struct kws_handover *kws_handover_receive(const char *path, int timeout_ms);
+
+/* kws_handover_send_fd, kws_handover_receive_fd - the same over a connected Unix stream socket. */
+KWS_API int kws_handover_send_fd(struct kws_handover *h, int sock);
+KWS_API struct kws_handover *kws_handover_receive_fd(int sock);
+
+/**
+ * kws_handover_notify - what sd_notify() does: a state for the service manager, perhaps with a descriptor
+ * @state: "READY=1", "FDSTORE=1\nFDNAME=client" and the like: sd_notify(3)
+ * @fd: -1: none
+ * Return: 1: sent; 0: no service manager listens ($NOTIFY_SOCKET is not set); -errno.
+ */
+KWS_API int kws_handover_notify(const char *state, int fd);
+
+/* kws_handover_store - give one descriptor to the service manager to keep; kws_handover_forget - it need not any longer, by name. */
+KWS_API int kws_handover_store(int fd, const char *name);
+KWS_API int kws_handover_forget(const char *name);
+
+/**
+ * kws_handover_stored - what the service manager kept ($LISTEN_FDS), sockets that it listens on for us among it
+ * Return: the handover, perhaps empty; NULL with errno ENOMEM.
+ */
+KWS_API struct kws_handover *kws_handover_stored(void);
 
 /* kws_strerror - what an errno (of either sign) of this library means and what to do about it; never NULL, static. */
 KWS_API const char *kws_strerror(int err);

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/* Handing descriptors to a successor: over a Unix socket, and by way of a service manager, whose part is played here. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kws.h"
+#include "tap.h"
+
+#define MANY	300	/* more than go in one part */
+
+/* A pipe with a number in it; its reading end. */
+static int numbered(int number)
+{
+	int fds[2] = { -1, -1 };
+
+	CHECK(!pipe(fds) && write(fds[1], &number, sizeof(number)) == sizeof(number), "pipe");
+	close(fds[1]);
+	return fds[0];
+}
+
+static void fill(struct kws_handover *h, int *fds)
+{
+	char name[32];
+
+	for (int i = 0; i < MANY; i++) {
+		fds[i] = numbered(i);
+		snprintf(name, sizeof(name), "client-%d", i);
+		CHECK(kws_handover_add(h, fds[i], name) == i, "add %d", i);
+	}
+}
+
+/* Takes everything out again and looks at it. */
+static void check_all(struct kws_handover *h)
+{
+	char want[32];
+
+	CHECK(kws_handover_count(h) == MANY, "%u descriptors", kws_handover_count(h));
+	for (int i = 0; i < MANY; i++) {
+		const char *name = "";
+		int number = -1, fd = kws_handover_take(h, i, &name);
+
+		snprintf(want, sizeof(want), "client-%d", i);
+		CHECK(fd >= 0 && read(fd, &number, sizeof(number)) == sizeof(number) && number == i, "%d is %d", i, number);
+		CHECK(!strcmp(name, want), "%d is called %s", i, name);
+		close(fd);
+	}
+	CHECK(kws_handover_take(h, 0, NULL) == -EBADF, "taken twice");
+	CHECK(kws_handover_take(h, MANY, NULL) == -ENOENT, "more than there are");
+}
+
+static void over_a_path(void)
+{
+	static const char state[] = "names\0and rooms";
+	char path[] = "/tmp/kws.XXXXXX";
+	struct kws_handover *h = kws_handover_new(), *got;
+	int fds[MANY], status = -1;
+	const char *s;
+	size_t len;
+	pid_t pid;
+
+	CHECK(mkdtemp(path), "mkdtemp");
+	CHECK(!chdir(path), "chdir");
+	fill(h, fds);
+	CHECK(!kws_handover_state(h, state, sizeof(state)), "state");
+	pid = fork();
+	if (!pid)
+		_exit(-kws_handover_send(h, "sock", 20000));
+	for (int i = 0; i < MANY; i++)
+		close(fds[i]);
+	got = kws_handover_receive("sock", 20000);
+	CHECK(got, "receive: %s", strerror(errno));
+	if (got) {
+		check_all(got);
+		s = kws_handover_get_state(got, &len);
+		CHECK(s && len == sizeof(state) && !memcmp(s, state, len), "%zu bytes of state", len);
+	}
+	waitpid(pid, &status, 0);
+	CHECK(!status, "the sender's status is %d", status);
+	CHECK(access("sock", F_OK), "the socket is still there");
+	kws_handover_free(got);
+	kws_handover_free(h);
+	CHECK(!chdir("/") && !rmdir(path), "rmdir");
+}
+
+static void nobody_there(void)
+{
+	struct kws_handover *h = kws_handover_new();
+
+	errno = 0;
+	CHECK(!kws_handover_receive("/tmp/there is no such socket", 0) && errno == ENOENT, "%s", strerror(errno));
+	CHECK(!kws_handover_receive("/tmp/there is no such socket", 30) && errno == ENOENT, "%s", strerror(errno));
+	CHECK(kws_handover_send(h, "/tmp/kws-nobody.sock", 20) == -ETIMEDOUT, "a successor came");
+	kws_handover_free(h);
+}
+
+/* What is no handover, and one that ends early. */
+static void not_a_handover(void)
+{
+	for (int len = 0; len < 6000; len += 1999) {
+		char rubbish[6000] = "GET / HTTP/1.1";
+		int fds[2];
+
+		CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, fds), "socketpair");
+		CHECK(!len || write(fds[1], rubbish, len) == len, "write");
+		shutdown(fds[1], SHUT_WR);
+		errno = 0;
+		CHECK(!kws_handover_receive_fd(fds[0]) && errno == EPROTO, "%d bytes: %s", len, strerror(errno));
+		close(fds[0]);
+		close(fds[1]);
+	}
+}
+
+static void bad_arguments(void)
+{
+	struct kws_handover *h = kws_handover_new();
+
+	CHECK(kws_handover_add(h, -1, "a") == -EINVAL, "no descriptor");
+	CHECK(kws_handover_add(h, 0, "") == -EINVAL, "no name");
+	CHECK(kws_handover_add(h, 0, "a:b") == -EINVAL, "a colon");
+	CHECK(kws_handover_add(h, 0, "12345678901234567890123456789012") == -EINVAL, "a long name");
+	CHECK(kws_handover_store(0, "a\nFDSTOREREMOVE=1") == -EINVAL, "a second line");
+	kws_handover_free(h);
+	kws_handover_free(NULL);
+}
+
+/* The manager's socket: what is sent to it, and with which descriptor. */
+static int manager_receives(int sock, char *text, size_t size)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+	struct iovec iov = { text, size - 1 };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	ssize_t n = recvmsg(sock, &mh, 0);
+	struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
+	int fd = -1;
+
+	text[n > 0 ? n : 0] = 0;
+	if (c)
+		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+	return fd;
+}
+
+static void to_the_manager(void)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	socklen_t len = sizeof(un);
+	int sock = socket(AF_UNIX, SOCK_DGRAM, 0), fd, number = 0, pipe_end = numbered(7);
+	char text[200], name[120];
+
+	unsetenv("NOTIFY_SOCKET");
+	CHECK(kws_handover_notify("READY=1", -1) == 0, "without a manager");
+	/* an abstract address of the system's choice */
+	CHECK(!bind(sock, (struct sockaddr *)&un, sizeof(sa_family_t)) && !getsockname(sock, (struct sockaddr *)&un, &len), "bind");
+	snprintf(name, sizeof(name), "@%.*s", (int)(len - sizeof(sa_family_t) - 1), un.sun_path + 1);
+	setenv("NOTIFY_SOCKET", name, 1);
+	CHECK(kws_handover_notify("READY=1", -1) == 1, "notify");
+	CHECK(manager_receives(sock, text, sizeof(text)) < 0 && !strcmp(text, "READY=1"), "%s", text);
+	CHECK(kws_handover_store(pipe_end, "client-7") == 1, "store");
+	fd = manager_receives(sock, text, sizeof(text));
+	CHECK(!strcmp(text, "FDSTORE=1\nFDNAME=client-7\nFDPOLL=0"), "%s", text);
+	CHECK(read(fd, &number, sizeof(number)) == sizeof(number) && number == 7, "not that descriptor");
+	CHECK(kws_handover_forget("client-7") == 1, "forget");
+	CHECK(manager_receives(sock, text, sizeof(text)) < 0 && !strcmp(text, "FDSTOREREMOVE=1\nFDNAME=client-7"), "%s", text);
+	close(fd);
+	close(pipe_end);
+	close(sock);
+	unsetenv("NOTIFY_SOCKET");
+}
+
+/* In a child, whose descriptors from 3 on are the manager's. */
+static int stored_child(void)
+{
+	struct kws_handover *h;
+	const char *name = "";
+	char pid[20];
+	int number = 0;
+
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	setenv("LISTEN_PID", pid, 1);
+	setenv("LISTEN_FDS", "2", 1);
+	setenv("LISTEN_FDNAMES", "client-7:state", 1);
+	dup2(numbered(7), 3);
+	dup2(numbered(8), 4);
+	h = kws_handover_stored();
+	if (!h || kws_handover_count(h) != 2 || kws_handover_take(h, 1, &name) != 4 || strcmp(name, "state"))
+		return 1;
+	if (read(4, &number, sizeof(number)) != sizeof(number) || number != 8 || getenv("LISTEN_FDS"))
+		return 2;
+	return kws_handover_count(kws_handover_stored()) ? 3 : 0;
+}
+
+static void from_the_manager(void)
+{
+	struct kws_handover *h;
+	int status = -1;
+	pid_t pid;
+
+	setenv("LISTEN_PID", "1", 1);
+	setenv("LISTEN_FDS", "2", 1);
+	h = kws_handover_stored();
+	CHECK(h && !kws_handover_count(h), "those of another process");
+	kws_handover_free(h);
+	fflush(stdout);
+	pid = fork();
+	if (!pid)
+		_exit(stored_child());
+	waitpid(pid, &status, 0);
+	CHECK(!status, "status %#x", status);
+}
+
+static const struct tap_test tests[] = {
+	{ "300 descriptors and a state over a path", over_a_path },
+	{ "nobody there", nobody_there },
+	{ "what is no handover", not_a_handover },
+	{ "bad arguments", bad_arguments },
+	{ "to the service manager", to_the_manager },
+	{ "from the service manager", from_the_manager },
+};
+
+TAP_MAIN(tests)

@@ -1,0 +1,490 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * Handing sockets to a successor: over a Unix socket, or by way of the service manager.
+ *
+ * On the Unix socket go parts of up to PART descriptors: struct part with their names, the descriptors with it (SCM_RIGHTS); the
+ * successor answers each with a byte, so that no more are in flight than the system allows. A part of 0 is the end.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "kws.h"
+
+#define NAME	32
+#define PART	128
+#define MAGIC	0x6b777331	/* "kws1" */
+#define STATE	"kws.state"
+#define FIRST	3		/* SD_LISTEN_FDS_START */
+
+struct entry {
+	int fd;			/* -1: taken */
+	bool ours;		/* to be closed with the handover */
+	char name[NAME];
+};
+
+struct kws_handover {
+	struct entry *entries;
+	unsigned int count, room;
+	int state_fd;
+	void *state;
+	size_t state_len;
+};
+
+struct part {
+	uint32_t magic, count;
+	char names[PART][NAME];
+};
+
+static bool name_valid(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len && len < NAME && strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == len;
+}
+
+struct kws_handover *kws_handover_new(void)
+{
+	struct kws_handover *h = calloc(1, sizeof(*h));
+
+	if (h)
+		h->state_fd = -1;
+	return h;
+}
+
+static void drop_state(struct kws_handover *h)
+{
+	if (h->state)
+		munmap(h->state, h->state_len);
+	if (h->state_fd >= 0)
+		close(h->state_fd);
+	h->state = NULL;
+	h->state_fd = -1;
+}
+
+void kws_handover_free(struct kws_handover *h)
+{
+	if (!h)
+		return;
+	for (unsigned int i = 0; i < h->count; i++)
+		if (h->entries[i].ours && h->entries[i].fd >= 0)
+			close(h->entries[i].fd);
+	drop_state(h);
+	free(h->entries);
+	free(h);
+}
+
+static int add(struct kws_handover *h, int fd, const char *name, bool ours)
+{
+	if (h->count == h->room) {
+		unsigned int room = h->room ? 2 * h->room : 64;
+		struct entry *entries = realloc(h->entries, room * sizeof(*entries));
+
+		if (!entries)
+			return -ENOMEM;
+		h->entries = entries;
+		h->room = room;
+	}
+	h->entries[h->count] = (struct entry){ .fd = fd, .ours = ours };
+	snprintf(h->entries[h->count].name, NAME, "%s", name);
+	return h->count++;
+}
+
+int kws_handover_add(struct kws_handover *h, int fd, const char *name)
+{
+	if (!name)
+		name = "socket";
+	if (fd < 0 || !name_valid(name) || !strcmp(name, STATE))
+		return -EINVAL;
+	return add(h, fd, name, false);
+}
+
+int kws_handover_state(struct kws_handover *h, const void *state, size_t len)
+{
+	int fd = memfd_create("kws state", MFD_CLOEXEC);
+	size_t done = 0;
+
+	while (fd >= 0 && done < len) {
+		ssize_t n = write(fd, (const char *)state + done, len - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			int err = errno;
+
+			close(fd);
+			return -err;
+		}
+		done += n;
+	}
+	if (fd < 0)
+		return -errno;
+	drop_state(h);
+	h->state_fd = fd;
+	return 0;
+}
+
+const void *kws_handover_get_state(const struct kws_handover *h, size_t *len)
+{
+	*len = h->state ? h->state_len : 0;
+	return h->state;
+}
+
+/* What came is the state of the application. Return: 0 or -errno; the descriptor is taken in any case. */
+static int take_state(struct kws_handover *h, int fd)
+{
+	struct stat st;
+
+	drop_state(h);
+	h->state_fd = fd;
+	if (fstat(fd, &st))
+		return -errno;
+	if (!st.st_size)
+		return 0;
+	h->state = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (h->state == MAP_FAILED) {
+		h->state = NULL;
+		return -errno;
+	}
+	h->state_len = st.st_size;
+	return 0;
+}
+
+unsigned int kws_handover_count(const struct kws_handover *h)
+{
+	return h->count;
+}
+
+int kws_handover_take(struct kws_handover *h, unsigned int index, const char **name)
+{
+	int fd;
+
+	if (index >= h->count)
+		return -ENOENT;
+	if (name)
+		*name = h->entries[index].name;
+	fd = h->entries[index].fd;
+	h->entries[index].fd = -1;
+	return fd < 0 ? -EBADF : fd;
+}
+
+/*
+ * Over a Unix socket
+ */
+
+static int send_part(int sock, const struct part *part, const int *fds)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(PART * sizeof(int))] = { 0 };
+	struct iovec iov = { (void *)part, sizeof(*part) };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *c = (struct cmsghdr *)control;
+	ssize_t n;
+	char ack;
+
+	if (part->count) {
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(part->count * sizeof(int));
+		memcpy(CMSG_DATA(c), fds, part->count * sizeof(int));
+		mh.msg_control = control;
+		mh.msg_controllen = CMSG_SPACE(part->count * sizeof(int));
+	}
+	while ((n = sendmsg(sock, &mh, MSG_NOSIGNAL)) < 0 && errno == EINTR)
+		;
+	if (n < 0)
+		return -errno;
+	while ((n = recv(sock, &ack, 1, 0)) < 0 && errno == EINTR)
+		;
+	return n < 0 ? -errno : n ? 0 : -ECONNRESET;
+}
+
+int kws_handover_send_fd(struct kws_handover *h, int sock)
+{
+	struct part part = { .magic = MAGIC };
+	int fds[PART], err = 0;
+
+	for (unsigned int i = 0; !err && i < h->count; i++) {
+		if (h->entries[i].fd < 0)
+			continue;
+		fds[part.count] = h->entries[i].fd;
+		memcpy(part.names[part.count++], h->entries[i].name, NAME);
+		if (part.count == PART) {
+			err = send_part(sock, &part, fds);
+			part.count = 0;
+		}
+	}
+	if (!err && h->state_fd >= 0) {
+		fds[part.count] = h->state_fd;
+		snprintf(part.names[part.count++], NAME, STATE);
+	}
+	if (!err && part.count)
+		err = send_part(sock, &part, fds);
+	part.count = 0;
+	return err ? err : send_part(sock, &part, NULL);
+}
+
+/* One part. Return: its descriptors; -errno. */
+static int receive_part(int sock, struct part *part, int *fds)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(PART * sizeof(int))];
+	struct iovec iov = { part, sizeof(*part) };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	unsigned int count = 0;
+	ssize_t n;
+
+	while ((n = recvmsg(sock, &mh, MSG_CMSG_CLOEXEC | MSG_WAITALL)) < 0 && errno == EINTR)
+		;
+	if (n < 0)
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&mh); c; c = CMSG_NXTHDR(&mh, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		memcpy(fds, CMSG_DATA(c), count * sizeof(int));
+	}
+	if (n == sizeof(*part) && part->magic == MAGIC && part->count == count && !(mh.msg_flags & MSG_CTRUNC))
+		return count;
+	while (count)
+		close(fds[--count]);
+	return -EPROTO;
+}
+
+/* Takes over one descriptor of a part. */
+static int accept_entry(struct kws_handover *h, int fd, char *name)
+{
+	int err;
+
+	name[NAME - 1] = 0;
+	if (!strcmp(name, STATE))
+		return take_state(h, fd);
+	err = name_valid(name) ? add(h, fd, name, true) : -EPROTO;
+	if (err < 0)
+		close(fd);
+	return err < 0 ? err : 0;
+}
+
+struct kws_handover *kws_handover_receive_fd(int sock)
+{
+	struct kws_handover *h = kws_handover_new();
+	struct part part;
+	int fds[PART], n = -ENOMEM, err = 0;
+
+	while (h && !err && (n = receive_part(sock, &part, fds)) >= 0) {
+		for (int i = 0; i < n; i++) {
+			int e = accept_entry(h, fds[i], part.names[i]);
+
+			err = err ? err : e;
+		}
+		if (!err && send(sock, "", 1, MSG_NOSIGNAL) != 1)
+			err = -errno;
+		if (!n)
+			break;
+	}
+	if (n < 0)
+		err = n;
+	if (!err)
+		return h;
+	kws_handover_free(h);
+	errno = -err;
+	return NULL;
+}
+
+static int address(struct sockaddr_un *un, const char *path)
+{
+	memset(un, 0, sizeof(*un));
+	un->sun_family = AF_UNIX;
+	if (strlen(path) >= sizeof(un->sun_path))
+		return -ENAMETOOLONG;
+	strcpy(un->sun_path, path);
+	return 0;
+}
+
+/* Nobody but our own user, or root, gets the sockets. */
+static bool may_have(int sock)
+{
+	struct ucred who;
+	socklen_t len = sizeof(who);
+
+	return !getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &who, &len) && (who.uid == geteuid() || !who.uid);
+}
+
+/* A listening socket at @path. */
+static int listen_at(const char *path)
+{
+	struct sockaddr_un un;
+	int err = address(&un, path), sock;
+	mode_t mask;
+
+	if (err)
+		return err;
+	sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (sock < 0)
+		return -errno;
+	unlink(path);
+	mask = umask(0177);
+	err = bind(sock, (struct sockaddr *)&un, sizeof(un)) || listen(sock, 1) ? -errno : 0;
+	umask(mask);
+	if (!err)
+		return sock;
+	close(sock);
+	return err;
+}
+
+int kws_handover_send(struct kws_handover *h, const char *path, int timeout_ms)
+{
+	int listener = listen_at(path), sock, err;
+	struct pollfd p = { .fd = listener, .events = POLLIN };
+
+	if (listener < 0)
+		return listener;
+	while ((err = poll(&p, 1, timeout_ms)) < 0 && errno == EINTR)
+		;
+	sock = err > 0 ? accept4(listener, NULL, NULL, SOCK_CLOEXEC) : -1;
+	err = !err ? -ETIMEDOUT : sock < 0 ? -errno : may_have(sock) ? 0 : -EPERM;
+	unlink(path);
+	close(listener);
+	if (!err)
+		err = kws_handover_send_fd(h, sock);
+	if (sock >= 0)
+		close(sock);
+	return err;
+}
+
+/* Connects until the time is over. */
+static int connect_to(const char *path, int timeout_ms)
+{
+	struct timespec ms = { .tv_nsec = 10000000 };
+	struct sockaddr_un un;
+	int err = address(&un, path), sock;
+
+	if (err)
+		return err;
+	sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (sock < 0)
+		return -errno;
+	for (;; timeout_ms -= 10) {
+		if (!connect(sock, (struct sockaddr *)&un, sizeof(un)))
+			return sock;
+		err = -errno;
+		if ((err != -ENOENT && err != -ECONNREFUSED) || timeout_ms <= 0)
+			break;
+		nanosleep(&ms, NULL);
+	}
+	close(sock);
+	return err == -ECONNREFUSED ? -ENOENT : err;
+}
+
+struct kws_handover *kws_handover_receive(const char *path, int timeout_ms)
+{
+	int sock = connect_to(path, timeout_ms), err;
+	struct timeval limit = { .tv_sec = 10 };
+	struct kws_handover *h;
+
+	if (sock < 0) {
+		errno = -sock;
+		return NULL;
+	}
+	setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	h = kws_handover_receive_fd(sock);
+	err = errno;
+	close(sock);
+	errno = err;
+	return h;
+}
+
+/*
+ * By way of the service manager: sd_notify(3), sd_listen_fds(3)
+ */
+
+int kws_handover_notify(const char *state, int fd)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct cmsghdr *c = (struct cmsghdr *)control;
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct iovec iov = { (void *)state, strlen(state) };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct sockaddr_un un;
+	int sock, err;
+	ssize_t n;
+
+	if (!path || (*path != '/' && *path != '@'))
+		return 0;
+	err = address(&un, path);
+	if (err)
+		return err;
+	mh.msg_name = &un;
+	mh.msg_namelen = offsetof(struct sockaddr_un, sun_path) + strlen(path);
+	if (*path == '@')
+		un.sun_path[0] = 0;
+	if (fd >= 0) {
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &fd, sizeof(int));
+		mh.msg_control = control;
+		mh.msg_controllen = sizeof(control);
+	}
+	sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (sock < 0)
+		return -errno;
+	while ((n = sendmsg(sock, &mh, MSG_NOSIGNAL)) < 0 && errno == EINTR)
+		;
+	err = n < 0 ? -errno : 1;
+	close(sock);
+	return err;
+}
+
+static int notify_name(const char *what, const char *name, int fd)
+{
+	char state[128];
+
+	if (!name_valid(name))
+		return -EINVAL;
+	snprintf(state, sizeof(state), "%s\nFDNAME=%s%s", what, name, fd < 0 ? "" : "\nFDPOLL=0");
+	return kws_handover_notify(state, fd);
+}
+
+int kws_handover_store(int fd, const char *name)
+{
+	return notify_name("FDSTORE=1", name, fd);
+}
+
+int kws_handover_forget(const char *name)
+{
+	return notify_name("FDSTOREREMOVE=1", name, -1);
+}
+
+struct kws_handover *kws_handover_stored(void)
+{
+	const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS"), *names = getenv("LISTEN_FDNAMES");
+	struct kws_handover *h = kws_handover_new();
+
+	if (!h || !pid || !count || atoi(pid) != getpid())
+		return h;
+	for (int fd = FIRST; fd < FIRST + atoi(count); fd++) {
+		size_t len = names ? strcspn(names, ":") : 0;
+		char name[256];
+
+		snprintf(name, sizeof(name), "%.*s", (int)len, names ? names : "");
+		names = names && names[len] ? names + len + 1 : NULL;
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+		if (add(h, fd, *name ? name : "socket", true) < 0) {
+			kws_handover_free(h);
+			errno = ENOMEM;
+			return NULL;
+		}
+	}
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_FDNAMES");
+	return h;
+}
