@@ -82,7 +82,6 @@ static void accepted(void)
 		{ "any case, lists", "HTTP/1.1 101 \r\nUPGRADE: WebSocket\r\nconnection: keep-alive, UPGRADE\r\n"
 		  "sec-websocket-accept: $ \r\n" END, "" },
 		{ "a subprotocol", GOOD "Sec-WebSocket-Protocol: chat\r\n" END, "chat" },
-		{ "no extension", GOOD "Sec-WebSocket-Extensions: ,\r\n" END, "" },
 		{ "interim answers first", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
 		  GOOD END, "" },
 	};
@@ -122,6 +121,10 @@ static void not_believed(void)
 		{ -EPROTO, -EPROTO, "an accept and more", LINE UPGRADE CONNECTION "Sec-WebSocket-Accept: $=\r\n" END },
 		{ -EPROTO, -EPROTO, "two accepts", GOOD "Sec-WebSocket-Accept: x\r\n" END },
 		{ -EPROTO, -EPROTO, "an extension", GOOD "Sec-WebSocket-Extensions: permessage-deflate\r\n" END },
+		{ -EPROTO, -EPROTO, "an empty list of extensions", GOOD "Sec-WebSocket-Extensions: ,\r\n" END },
+		{ -EPROTO, -EPROTO, "extensions without a value", GOOD "Sec-WebSocket-Extensions:\r\n" END },
+		{ -EPROTO, -EPROTO, "extensions that are no list", GOOD "Sec-WebSocket-Extensions: ;\r\n" END },
+		{ -EPROTO, -EPROTO, "a header without a name", GOOD ": x\r\n" END },
 		{ -EPROTO, -EPROTO, "a subprotocol not offered", GOOD "Sec-WebSocket-Protocol: wamp\r\n" END },
 		{ -EPROTO, -EPROTO, "a subprotocol in another case", GOOD "Sec-WebSocket-Protocol: Chat\r\n" END },
 		{ -EPROTO, -EPROTO, "two subprotocols", GOOD "Sec-WebSocket-Protocol: soap, chat\r\n" END },
@@ -238,6 +241,7 @@ static void bad_subprotocols(void)
 {
 	static const char *const bad[] = {
 		"a b", "chat, a/b", "a,b;c", "\"chat\"", "chat\r\nX: y", "ch\xc3\xa4t", "a,\x01", "a@b", "{}",
+		"chat, chat", "a,b,a",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {

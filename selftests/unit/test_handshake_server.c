@@ -63,6 +63,15 @@ static void accepted(void)
 		{ "an empty line before", "\r\n" GOOD END },
 		{ "no body, said twice over", GOOD "Content-Length: 0\r\n" END },
 		{ "extensions, which are ignored", GOOD "Sec-WebSocket-Extensions: permessage-deflate\r\n" END },
+		{ "extensions: a", GOOD "Sec-WebSocket-Extensions: a\r\n" END },
+		{ "extensions: a, b", GOOD "Sec-WebSocket-Extensions: a, b\r\n" END },
+		{ "extensions: a;b", GOOD "Sec-WebSocket-Extensions: a;b\r\n" END },
+		{ "extensions: a ; b = c ,, d;e=\"f\"", GOOD "Sec-WebSocket-Extensions: a ; b = c ,, d;e=\"f\"\r\n" END },
+		{ "extensions: a;b=\"\\c\"", GOOD "Sec-WebSocket-Extensions: a;b=\"\\c\"\r\n" END },
+		{ "extensions: , a ,", GOOD "Sec-WebSocket-Extensions: , a ,\r\n" END },
+		{ "extensions: a;b;c=d, x-y;z=10", GOOD "Sec-WebSocket-Extensions: a;b;c=d, x-y;z=10\r\n" END },
+		{ "extensions in two lines", GOOD "Sec-WebSocket-Extensions:\r\nSec-WebSocket-Extensions: a\r\n" END },
+		{ "subprotocols in two lines", GOOD "Sec-WebSocket-Protocol:\r\nSec-WebSocket-Protocol: a\r\n" END },
 		{ "other headers, repeated", GOOD "Cookie: a\r\nCookie: b\r\nX:\r\n" END },
 		{ "bytes above 127 in a value", GOOD "X-Name: J\xc3\xbcrgen\r\n" END },
 	};
@@ -136,6 +145,32 @@ static void refused(void)
 		{ 400, "a body of unknown length", GOOD "Transfer-Encoding: gzip\r\n" END },
 		{ 400, "two lengths", GOOD "Content-Length: 0\r\nContent-Length: 0\r\n" END },
 		{ 400, "a length that is no number", GOOD "Content-Length: x\r\n" END },
+		{ 400, "extensions: ", GOOD "Sec-WebSocket-Extensions: \r\n" END },
+		{ 400, "extensions: ,", GOOD "Sec-WebSocket-Extensions: ,\r\n" END },
+		{ 400, "extensions: ;", GOOD "Sec-WebSocket-Extensions: ;\r\n" END },
+		{ 400, "extensions: a;", GOOD "Sec-WebSocket-Extensions: a;\r\n" END },
+		{ 400, "extensions: a b", GOOD "Sec-WebSocket-Extensions: a b\r\n" END },
+		{ 400, "extensions: ;;=", GOOD "Sec-WebSocket-Extensions: ;;=\r\n" END },
+		{ 400, "extensions: a;=b", GOOD "Sec-WebSocket-Extensions: a;=b\r\n" END },
+		{ 400, "extensions: a;b=", GOOD "Sec-WebSocket-Extensions: a;b=\r\n" END },
+		{ 400, "extensions: a;b=c d", GOOD "Sec-WebSocket-Extensions: a;b=c d\r\n" END },
+		{ 400, "extensions: a;\"b\"", GOOD "Sec-WebSocket-Extensions: a;\"b\"\r\n" END },
+		{ 400, "extensions: a;b=\"", GOOD "Sec-WebSocket-Extensions: a;b=\"\r\n" END },
+		{ 400, "extensions: a;b=\"c", GOOD "Sec-WebSocket-Extensions: a;b=\"c\r\n" END },
+		{ 400, "extensions: a;b=\"c d\"", GOOD "Sec-WebSocket-Extensions: a;b=\"c d\"\r\n" END },
+		{ 400, "extensions: a;b=\"\"", GOOD "Sec-WebSocket-Extensions: a;b=\"\"\r\n" END },
+		{ 400, "extensions: \"a\"", GOOD "Sec-WebSocket-Extensions: \"a\"\r\n" END },
+		{ 400, "extensions: a=b", GOOD "Sec-WebSocket-Extensions: a=b\r\n" END },
+		{ 400, "extensions: a;b=c;", GOOD "Sec-WebSocket-Extensions: a;b=c;\r\n" END },
+		{ 400, "extensions: a/b", GOOD "Sec-WebSocket-Extensions: a/b\r\n" END },
+		{ 400, "extensions: a;b=\"c\"d", GOOD "Sec-WebSocket-Extensions: a;b=\"c\"d\r\n" END },
+		{ 400, "extensions: a;b=\"c\\", GOOD "Sec-WebSocket-Extensions: a;b=\"c\\\r\n" END },
+		{ 400, "a second line of extensions", GOOD "Sec-WebSocket-Extensions: a\r\nSec-WebSocket-Extensions: ;\r\n" END },
+		{ 400, "a header without a name", GOOD ": x\r\n" END },
+		{ 400, "a first header without a name", START ": x\r\n" HOST UPGRADE CONNECTION KEY VERSION END },
+		{ 400, "no subprotocol at all", GOOD "Sec-WebSocket-Protocol: ,\r\n" END },
+		{ 400, "a subprotocol that comes twice", GOOD "Sec-WebSocket-Protocol: chat, a, chat\r\n" END },
+		{ 400, "a subprotocol that comes again", GOOD "Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Protocol: chat\r\n" END },
 		{ 400, "a subprotocol that is no token", GOOD "Sec-WebSocket-Protocol: chat, a/b\r\n" END },
 	};
 
@@ -345,7 +380,7 @@ static void subprotocol_by_option(void)
 {
 	static const struct { const char *ours, *offered, *agreed; } cases[] = {
 		{ "chat, soap", "soap, chat", "chat" }, { " soap ,", "x,soap", "soap" }, { "chat", "soap", NULL },
-		{ NULL, "soap", NULL }, { "chat", ", ,", NULL }, { "chat", "CHAT", NULL },
+		{ NULL, "soap", NULL }, { "chat", "CHAT", NULL },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

@@ -83,7 +83,8 @@ static const char *objection(struct kws_handshake *hs)
 		return "not exactly one Sec-WebSocket-Accept header";
 	if (strcmp(accept, hs->accept))
 		return "its Sec-WebSocket-Accept does not answer our key";
-	if (head_has_element(head, "Sec-WebSocket-Extensions"))
+	/* RFC 6455 9.1: nor is an empty list one */
+	if (head_get(head, "Sec-WebSocket-Extensions", 0))
 		return "an extension that was not offered";
 	if (!protocol)
 		return NULL;

@@ -103,8 +103,12 @@ bool is_own_header(const char *name, size_t len);
 /* client.c: the answer's head is complete. Return: 1: go on with the next head; 0; or -errno, already noted. */
 int client_check(struct kws_handshake *hs);
 
+/* extensions.c: how many a header value lists, -1: it breaks the grammar; does a head's, if it has one? */
+int extensions_count(const char *value);
+bool extensions_are_valid(const struct head *head);
+
 /* protocols.c: lists of subprotocols */
-/* Copies "a, b" to a NUL after each and an empty one at the end; -EINVAL: not a list of tokens; -ENOMEM. */
+/* Appends "a, b" with a NUL after each and an empty one at the end; -EINVAL: not a list of tokens, or one comes twice; -ENOMEM. */
 int protocols_split(struct text *to, const char *list, size_t len);
 /* The entry of that name (len bytes of it, case counts); NULL: there is none. */
 const char *protocols_find(const struct text *list, const char *name, size_t len);

@@ -39,6 +39,18 @@ static int on_element_complete(llhttp_t *parser)
 	return end_of_text(head_of(parser));
 }
 
+/* RFC 9112 5: a name has at least one character; the parser does not mind. */
+static int on_name_complete(llhttp_t *parser)
+{
+	struct head *head = head_of(parser);
+
+	if (!head->begun || head->text.len == head->header[head->headers - 1].name) {
+		head->nameless = true;
+		return HPE_USER;
+	}
+	return end_of_text(head);
+}
+
 /* Room for one more line; the array doubles. */
 static bool new_line(struct head *head)
 {
@@ -105,7 +117,7 @@ static const llhttp_settings_t settings = {
 	.on_url = on_target,
 	.on_url_complete = on_element_complete,
 	.on_header_field = on_name,
-	.on_header_field_complete = on_element_complete,
+	.on_header_field_complete = on_name_complete,
 	.on_header_value = on_value,
 	.on_header_value_complete = on_value_complete,
 	.on_headers_complete = on_headers_complete,
@@ -145,13 +157,15 @@ int head_feed(struct head *head, const char *bytes, size_t len, size_t *used)
 		return 1;
 	if (head->text.failed)
 		return -ENOMEM;
-	return err == HPE_USER ? -E2BIG : -EBADMSG;
+	return err == HPE_USER && !head->nameless ? -E2BIG : -EBADMSG;
 }
 
 const char *head_error(const struct head *head)
 {
 	const char *reason = llhttp_get_error_reason(&head->parser);
 
+	if (head->nameless)
+		return "a header without a name";
 	return reason && *reason ? reason : "malformed";
 }
 
@@ -204,15 +218,6 @@ bool head_next(struct head_list *list, const char **element, size_t *len)
 			return true;
 		list->rest = NULL;
 	}
-}
-
-bool head_has_element(const struct head *head, const char *name)
-{
-	struct head_list list = { .head = head, .name = name };
-	const char *element;
-	size_t len;
-
-	return head_next(&list, &element, &len);
 }
 
 bool head_has_token(const struct head *head, const char *name, const char *token)

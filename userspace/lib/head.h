@@ -25,6 +25,7 @@
  * @target: where the request target starts
  * @begun: the element being read has started
  * @complete: the empty line was seen
+ * @nameless: a line began with its colon
  */
 struct head {
 	llhttp_t parser;
@@ -35,6 +36,7 @@ struct head {
 	unsigned int headers, size;
 	bool begun;
 	bool complete;
+	bool nameless;
 };
 
 /* A position in the comma-separated elements of all header lines of one name (RFC 9110 5.6.1). */
@@ -69,7 +71,6 @@ unsigned int head_count(const struct head *head, const char *name);
 
 /* The next element of a list, not terminated; false: no more. Empty ones are left out. */
 bool head_next(struct head_list *list, const char **element, size_t *len);
-bool head_has_element(const struct head *head, const char *name);
 bool head_has_token(const struct head *head, const char *name, const char *token);
 
 /* RFC 9110 5.6.2 */

@@ -18,7 +18,8 @@ int protocols_split(struct text *to, const char *list, size_t len)
 		while (stop > list && strchr(" \t", stop[-1]))
 			stop--;
 		if (list < stop) {
-			if (!is_token(list, stop - list))
+			/* RFC 6455 4.1, 10: each is another */
+			if (!is_token(list, stop - list) || protocols_find(to, list, stop - list))
 				return -EINVAL;
 			text_add(to, list, stop - list);
 			text_add(to, "", 1);

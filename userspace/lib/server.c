@@ -178,6 +178,8 @@ static bool refuse_as_upgrade(struct kws_handshake *hs)
 		refuse(hs, -EBADMSG, 400, "no Sec-WebSocket-Key header");
 	else if (!key_is_valid(key))
 		refuse(hs, -EBADMSG, 400, "Sec-WebSocket-Key is not base64 of 16 bytes");
+	else if (!extensions_are_valid(head))
+		refuse(hs, -EBADMSG, 400, "Sec-WebSocket-Extensions is no list of extensions");	/* RFC 6455 9.1 */
 	else
 		return false;
 	return true;
@@ -195,8 +197,8 @@ static bool refuse_subprotocols(struct kws_handshake *hs)
 		server_refuse_head(hs, err);
 		return true;
 	}
-	if (err) {
-		refuse(hs, -EBADMSG, 400, "Sec-WebSocket-Protocol is no list of names");	/* RFC 6455 11.3.4 */
+	if (err || (!hs->offers.s && head_get(&hs->head, "Sec-WebSocket-Protocol", 0))) {
+		refuse(hs, -EBADMSG, 400, "Sec-WebSocket-Protocol is no list of different names");	/* RFC 6455 11.3.4 */
 		return true;
 	}
 	for (const char *p = hs->known.s; p && *p && !hs->chosen; p += strlen(p) + 1)
