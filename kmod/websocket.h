@@ -78,7 +78,7 @@ struct ws_ahead {
 };
 
 /* ws_read.utf8, ws_ahead.utf8: WEBSOCKET_F_NO_UTF8 was set when the message began. Above the states of core/utf8.h. */
-#define WS_UTF8_UNCHECKED	9
+#define WS_UTF8_UNCHECKED	64
 
 /* Bytes handed to us for sending that TCP has not taken: a run of pages, sent before anything else. */
 struct ws_rest {

@@ -3,55 +3,56 @@
  * RFC 3629: is a stream of bytes UTF-8 so far?
  *
  * The states are the rows of the RFC's section 4: between characters, one to three continuation bytes to come, and the four
- * lead bytes (E0, ED, F0, F4) that narrow the byte after them. The columns are the classes of bytes which those rows
- * tell apart.
+ * lead bytes (E0, ED, F0, F4) that narrow the byte after them. A state is the place, in bits, of its successor in the word that
+ * belongs to the next byte: so a step is one load and one shift, without a branch.
  */
 #include "utf8.h"
 
+#define BITS 6
+
 enum {
-	START = WS_UTF8_START,
-	TAIL1, TAIL2, TAIL3,	/* so many bytes 80..BF to come */
-	AFTER_E0,		/* A0..BF, then one: no overlong forms */
-	AFTER_ED,		/* 80..9F, then one: no surrogates */
-	AFTER_F0,		/* 90..BF, then two: no overlong forms */
-	AFTER_F4,		/* 80..8F, then two: nothing above U+10FFFF */
-	BAD = WS_UTF8_BAD,
+	START		= WS_UTF8_START,
+	TAIL1		= 1 * BITS,	/* so many bytes 80..BF to come */
+	TAIL2		= 2 * BITS,
+	TAIL3		= 3 * BITS,
+	AFTER_E0	= 4 * BITS,	/* A0..BF, then one: no overlong forms */
+	AFTER_ED	= 5 * BITS,	/* 80..9F, then one: no surrogates */
+	AFTER_F0	= 6 * BITS,	/* 90..BF, then two: no overlong forms */
+	AFTER_F4	= 7 * BITS,	/* 80..8F, then two: nothing above U+10FFFF */
+	BAD		= WS_UTF8_BAD,	/* 8 * BITS */
 };
 
-/* How 80..8F, 90..9F and A0..BF continue each state. */
-static const u8 continuation[9][3] = {
-	[START]		= { BAD,   BAD,   BAD },
-	[TAIL1]		= { START, START, START },
-	[TAIL2]		= { TAIL1, TAIL1, TAIL1 },
-	[TAIL3]		= { TAIL2, TAIL2, TAIL2 },
-	[AFTER_E0]	= { BAD,   BAD,   TAIL1 },
-	[AFTER_ED]	= { TAIL1, TAIL1, BAD },
-	[AFTER_F0]	= { BAD,   TAIL2, TAIL2 },
-	[AFTER_F4]	= { TAIL2, BAD,   BAD },
-	[BAD]		= { BAD,   BAD,   BAD },
+/* Successors of START, the three TAILs, E0, ED, F0, F4; BAD stays BAD. */
+#define NEXT(start, t1, t2, t3, e0, ed, f0, f4) \
+	((u64)(start) << START | (u64)(t1) << TAIL1 | (u64)(t2) << TAIL2 | (u64)(t3) << TAIL3 | (u64)(e0) << AFTER_E0 | \
+	 (u64)(ed) << AFTER_ED | (u64)(f0) << AFTER_F0 | (u64)(f4) << AFTER_F4 | (u64)BAD << BAD)
+/* What is only allowed between characters. */
+#define LEAD(next) NEXT(next, BAD, BAD, BAD, BAD, BAD, BAD, BAD)
+
+static const u64 successors[256] = {
+	[0x00 ... 0x7f] = LEAD(START),
+	[0x80 ... 0x8f] = NEXT(BAD, START, TAIL1, TAIL2, BAD, TAIL1, BAD, TAIL2),
+	[0x90 ... 0x9f] = NEXT(BAD, START, TAIL1, TAIL2, BAD, TAIL1, TAIL2, BAD),
+	[0xa0 ... 0xbf] = NEXT(BAD, START, TAIL1, TAIL2, TAIL1, BAD, TAIL2, BAD),
+	[0xc0 ... 0xc1] = LEAD(BAD),
+	[0xc2 ... 0xdf] = LEAD(TAIL1),
+	[0xe0]		= LEAD(AFTER_E0),
+	[0xe1 ... 0xec] = LEAD(TAIL2),
+	[0xed]		= LEAD(AFTER_ED),
+	[0xee ... 0xef] = LEAD(TAIL2),
+	[0xf0]		= LEAD(AFTER_F0),
+	[0xf1 ... 0xf3] = LEAD(TAIL3),
+	[0xf4]		= LEAD(AFTER_F4),
+	[0xf5 ... 0xff] = LEAD(BAD),
 };
 
-/* What the lead bytes C0..FF start. */
-static u8 lead(u8 byte)
+static bool ascii(const u8 *p, unsigned int words)
 {
-	if (byte < 0xc2)
-		return BAD;
-	if (byte < 0xe0)
-		return TAIL1;
-	if (byte < 0xf0)
-		return byte == 0xe0 ? AFTER_E0 : byte == 0xed ? AFTER_ED : TAIL2;
-	if (byte > 0xf4)
-		return BAD;
-	return byte == 0xf0 ? AFTER_F0 : byte == 0xf4 ? AFTER_F4 : TAIL3;
-}
+	u64 all = 0;
 
-static u8 step(u8 state, u8 byte)
-{
-	if (byte < 0x80)
-		return state == START ? START : BAD;
-	if (byte < 0xc0)
-		return continuation[state][byte < 0x90 ? 0 : byte < 0xa0 ? 1 : 2];
-	return state == START ? lead(byte) : BAD;
+	while (words--)
+		all |= ws_load64(p + 8 * words);
+	return !(all & 0x8080808080808080ULL);
 }
 
 /**
@@ -65,21 +66,21 @@ static u8 step(u8 state, u8 byte)
 u8 ws_utf8_check(u8 state, const u8 *p, size_t n)
 {
 	const u8 *end = p + n;
+	/* above the lowest bits stand other successors */
+	u64 s = state;
+	int i;
 
-	while (p < end) {
-		/* runs of ASCII: eight, then 32 bytes at a time */
-		if (state == START) {
-			while (end - p >= 32 && !((ws_load64(p) | ws_load64(p + 8) | ws_load64(p + 16) |
-						   ws_load64(p + 24)) & 0x8080808080808080ULL))
+	while (end - p >= 16) {
+		if ((s & 63) == START && ascii(p, 2)) {
+			p += 16;
+			while (end - p >= 32 && ascii(p, 4))
 				p += 32;
-			while (end - p >= 8 && !(ws_load64(p) & 0x8080808080808080ULL))
-				p += 8;
-			if (p == end)
-				break;
+			continue;
 		}
-		state = step(state, *p++);
-		if (state == BAD)
-			break;
+		for (i = 0; i < 16; i++)
+			s = successors[*p++] >> (s & 63);
 	}
-	return state;
+	while (p < end)
+		s = successors[*p++] >> (s & 63);
+	return s & 63;
 }

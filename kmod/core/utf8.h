@@ -8,7 +8,7 @@
 /* Between characters: where a text starts and where it may end. */
 #define WS_UTF8_START	0
 /* No continuation can make it valid. Sticky. */
-#define WS_UTF8_BAD	8
+#define WS_UTF8_BAD	48
 
 u8 ws_utf8_check(u8 state, const u8 *p, size_t n);
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * server_module call|cork|mmsg|batch PORT: echo on the module.
+ * server_module call|plain|cork|flag|mmsg|batch PORT: echo on the module.
  *
  *	call	one message a call
+ *	plain	the same by recv() and send(), which carry no records: all messages are binary
  *	cork	the same, the replies to what is there held together by TCP_CORK
+ *	flag	recv() and send(), the replies held together by WEBSOCKET_F_CORK
  *	mmsg	recvmmsg() and sendmmsg()
  *	batch	WEBSOCKET_F_BATCH, what was received handed straight back
  */
@@ -92,6 +94,34 @@ static bool ready_call(int fd, void *context)
 {
 	(void)context;
 	return echo_one(fd) >= 0;
+}
+
+/* Return: as echo_one() */
+static int echo_plain(int fd)
+{
+	ssize_t n = recv(fd, buffer, BUFFER, MSG_DONTWAIT);
+
+	if (n <= 0)
+		return n < 0 && errno == EAGAIN ? 0 : -1;
+	busy();
+	return write_all(fd, buffer, n) ? 1 : -1;
+}
+
+static bool ready_plain(int fd, void *context)
+{
+	(void)context;
+	return echo_plain(fd) >= 0;
+}
+
+static bool ready_flag(int fd, void *context)
+{
+	int one;
+
+	(void)context;
+	do
+		one = echo_plain(fd);
+	while (one > 0);
+	return one == 0;
 }
 
 static bool ready_cork(int fd, void *context)
@@ -191,6 +221,12 @@ static void *start(int fd)
 	return NULL;
 }
 
+static void *start_flag(int fd)
+{
+	module_start(fd, WEBSOCKET_F_CORK);
+	return NULL;
+}
+
 static void *start_batch(int fd)
 {
 	module_start(fd, WEBSOCKET_F_BATCH);
@@ -204,7 +240,9 @@ int main(int argc, char **argv)
 		struct handler handler;
 	} modes[] = {
 		{ "call", { true, start, ready_call } },
+		{ "plain", { true, start, ready_plain } },
 		{ "cork", { true, start, ready_cork } },
+		{ "flag", { true, start_flag, ready_flag } },
 		{ "mmsg", { true, start, ready_mmsg } },
 		{ "batch", { true, start_batch, ready_batch } },
 	};
@@ -212,5 +250,5 @@ int main(int argc, char **argv)
 	for (size_t i = 0; argc == 3 && i < sizeof(modes) / sizeof(modes[0]); i++)
 		if (!strcmp(argv[1], modes[i].name))
 			serve(argv[2], &modes[i].handler);
-	errx(2, "server_module call|cork|mmsg|batch PORT");
+	errx(2, "server_module call|plain|cork|flag|mmsg|batch PORT");
 }

@@ -79,7 +79,7 @@ struct ahead {
 #define ENDING_CLOSE	WS_FAIL_COUNT
 
 /* read_cursor.utf8, ahead.utf8: WEBSOCKET_F_NO_UTF8 was set when the message began */
-#define UTF8_UNCHECKED	9
+#define UTF8_UNCHECKED	64
 
 /**
  * struct engine - a WebSocket
