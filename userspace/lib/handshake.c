@@ -54,7 +54,9 @@ int handshake_attach(struct kws_handshake *hs)
 
 static bool options_are_valid(const struct kws_options *opt, bool client)
 {
-	if (opt->max_head > LARGEST_MAX_HEAD || opt->flags & ~(KWS_F_NO_START | KWS_F_PLAIN))
+	if (opt->max_head > LARGEST_MAX_HEAD || opt->flags & ~(KWS_F_NO_START | KWS_F_PLAIN | KWS_F_PROXY))
+		return false;
+	if (client && opt->flags & KWS_F_PROXY)
 		return false;
 	return client || !opt->config || !(opt->config->flags & WEBSOCKET_F_CLIENT);
 }
@@ -87,6 +89,11 @@ struct kws_handshake *handshake_new(int fd, bool client, const struct kws_option
 	head_init(&hs->head, client ? HTTP_RESPONSE : HTTP_REQUEST);
 	if (opt->subprotocols)
 		err = protocols_split(&hs->known, opt->subprotocols, strlen(opt->subprotocols));
+	if (opt->flags & KWS_F_PROXY) {
+		hs->stage = STAGE_PROXY;
+		hs->proxy = calloc(1, sizeof(*hs->proxy));
+		err = hs->proxy ? err : -ENOMEM;
+	}
 	if (err) {
 		kws_handshake_free(hs);
 		errno = -err;
@@ -104,6 +111,7 @@ void kws_handshake_free(struct kws_handshake *hs)
 	text_free(&hs->extra);
 	text_free(&hs->known);
 	text_free(&hs->offers);
+	free(hs->proxy);
 	free(hs);
 }
 
@@ -146,6 +154,43 @@ static int consume(struct kws_handshake *hs, size_t len)
 		len -= n;
 	}
 	return 0;
+}
+
+/* What the proxy says comes first. Nobody is answered who does not begin with it: that is no client of ours. */
+static int run_proxy(struct kws_handshake *hs)
+{
+	char bytes[256];
+	ssize_t n = recv(hs->fd, bytes, sizeof(bytes), MSG_PEEK | MSG_DONTWAIT);
+	size_t used;
+	int err, result;
+
+	if (n < 0 && errno == EINTR)
+		return 0;
+	if (n < 0 && errno == EAGAIN)
+		return KWS_WANT_READ;
+	if (n < 0)
+		return handshake_fail(hs, -errno, "receiving: %s", strerrordesc_np(errno));
+	if (!n)
+		return handshake_fail(hs, -ECONNRESET, "the proxy closed the connection before it named the client");
+	result = proxy_feed(hs->proxy, bytes, n, &used);
+	if (result < 0)
+		return handshake_fail(hs, result, "the connection does not begin with the PROXY protocol");
+	err = consume(hs, used);
+	if (err)
+		return handshake_fail(hs, err, "receiving: %s", strerrordesc_np(-err));
+	if (result) {
+		hs->consumed = 0;
+		hs->stage = STAGE_READ;
+	}
+	return 0;
+}
+
+socklen_t kws_handshake_client(const struct kws_handshake *hs, struct sockaddr_storage *addr)
+{
+	if (!hs->proxy || hs->stage == STAGE_PROXY || !hs->proxy->client_len)
+		return 0;
+	*addr = hs->proxy->client;
+	return hs->proxy->client_len;
 }
 
 /*
@@ -255,6 +300,8 @@ static void run_late(struct kws_handshake *hs)
 static int run_stage(struct kws_handshake *hs)
 {
 	switch (hs->stage) {
+	case STAGE_PROXY:
+		return run_proxy(hs);
 	case STAGE_READ:
 		return run_read(hs);
 	case STAGE_DECIDE:

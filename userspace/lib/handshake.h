@@ -6,9 +6,9 @@
  *
  * handshake.c moves bytes and keeps time, and knows no header; server.c and client.c know the headers, and do no I/O.
  *
- *	server	READ -> DECIDE -> WRITE -> START -> OVER		client	WRITE -> READ -> START -> OVER
- *		  |       |         `-> LINGER -> OVER
- *		  `-------`-> (the answer is a refusal)
+ *	server	(PROXY ->) READ -> DECIDE -> WRITE -> START -> OVER	client	WRITE -> READ -> START -> OVER
+ *			     |       |         `-> LINGER -> OVER
+ *			     `-------`-> (the answer is a refusal)
  *
  * The kernel's protocol is attached before the 101 (server) or the request (client) goes out, so that a missing module
  * is found while it can still be answered with 503 or is nobody's business. The socket is plain TCP until it is
@@ -22,8 +22,9 @@
 #include "head.h"
 #include "key.h"
 #include "kws.h"
+#include "proxy.h"
 
-enum stage { STAGE_READ, STAGE_DECIDE, STAGE_WRITE, STAGE_START, STAGE_LINGER, STAGE_OVER };
+enum stage { STAGE_PROXY, STAGE_READ, STAGE_DECIDE, STAGE_WRITE, STAGE_START, STAGE_LINGER, STAGE_OVER };
 
 /**
  * struct kws_handshake - its state
@@ -46,6 +47,7 @@ enum stage { STAGE_READ, STAGE_DECIDE, STAGE_WRITE, STAGE_START, STAGE_LINGER, S
  * @offers: server: what the client offers, a NUL after each, an empty one at the end
  * @chosen: the subprotocol agreed on, in @offers or @known; NULL: none
  * @why: one line of English about @error
+ * @proxy: what the proxy said of the client; NULL: not asked for
  */
 struct kws_handshake {
 	int fd;
@@ -69,6 +71,7 @@ struct kws_handshake {
 	struct text offers;
 	const char *chosen;
 	char why[160];
+	struct proxy *proxy;
 };
 
 /* Fixed by the library */

@@ -51,6 +51,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 #include <linux/websocket.h>
 
@@ -72,6 +73,7 @@ struct kws_handshake;
 /* Flags of struct kws_options. */
 #define KWS_F_NO_START	(1U << 0)	/* only the HTTP part: do not touch the kernel's WebSocket options */
 #define KWS_F_PLAIN	(1U << 1)	/* server: show requests without an upgrade too, see kws_handshake_answer() */
+#define KWS_F_PROXY	(1U << 2)	/* server: the connection comes from a proxy and begins with the PROXY protocol */
 
 /**
  * struct kws_options - how to do a handshake; NULL or zeros mean the defaults
@@ -190,6 +192,16 @@ KWS_API bool kws_handshake_header_at(const struct kws_handshake *hs, unsigned in
 
 /* kws_handshake_offered - server: the @index-th subprotocol (from 0) that the client offers; NULL: no more. */
 KWS_API const char *kws_handshake_offered(const struct kws_handshake *hs, unsigned int index);
+
+/**
+ * kws_handshake_client - server with KWS_F_PROXY: the client's address, as the proxy gives it (PROXY protocol 1 or 2)
+ *
+ * A connection that does not begin with the PROXY protocol ends with -EBADMSG and gets no answer. Only let the proxy
+ * connect: anybody who can reach the port can claim any address.
+ *
+ * Return: the address's length; 0: the proxy names none (its own health check), or was not heard yet.
+ */
+KWS_API socklen_t kws_handshake_client(const struct kws_handshake *hs, struct sockaddr_storage *addr);
 
 /* kws_handshake_is_upgrade - server: false for a request shown only because of KWS_F_PLAIN. */
 KWS_API bool kws_handshake_is_upgrade(const struct kws_handshake *hs);

@@ -32,6 +32,7 @@ static const char help[] =
 "      --pong-timeout SECS   and end those that stay quiet (default 10)\n"
 "      --batch               receive and send many small messages with one call\n"
 "      --subprotocol LIST    subprotocols to agree on, the best first\n"
+"      --proxy               the clients come through a proxy that speaks the PROXY protocol\n"
 "      --page FILE           answer requests without upgrade with this HTML page\n"
 "  -v, --verbose             say who comes and goes\n"
 "  -h, --help                this text\n";
@@ -60,7 +61,7 @@ static char *read_page(const char *path, size_t *len)
 	return page;
 }
 
-enum { OPT_MAX = 256, OPT_INTERVAL, OPT_TIMEOUT, OPT_BATCH, OPT_SUBPROTOCOL, OPT_PAGE };
+enum { OPT_MAX = 256, OPT_INTERVAL, OPT_TIMEOUT, OPT_BATCH, OPT_SUBPROTOCOL, OPT_PAGE, OPT_PROXY };
 
 static void set_option(struct server *s, struct settings *set, int option, const char *name, const char *arg)
 {
@@ -91,6 +92,9 @@ static void set_option(struct server *s, struct settings *set, int option, const
 		s->page = read_page(arg, &s->page_len);
 		s->options.flags |= KWS_F_PLAIN;
 		break;
+	case OPT_PROXY:
+		s->options.flags |= KWS_F_PROXY;
+		break;
 	case 'v':
 		s->verbose = true;
 	}
@@ -107,6 +111,7 @@ static void parse_options(struct server *s, struct settings *set, int argc, char
 		{ "batch", no_argument, NULL, OPT_BATCH },
 		{ "subprotocol", required_argument, NULL, OPT_SUBPROTOCOL },
 		{ "page", required_argument, NULL, OPT_PAGE },
+		{ "proxy", no_argument, NULL, OPT_PROXY },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* kws echo: one connection; echo.h has the idea. */
 #include <errno.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -245,14 +246,29 @@ static void receive(struct server *s, struct conn *c)
  * The handshake
  */
 
+/* Whom a proxy stands for, and what it says of him in a header. */
+static void say_open(const struct conn *c)
+{
+	const char *forwarded = kws_handshake_header(c->hs, "X-Forwarded-For", 0);
+	char host[NI_MAXHOST] = "", port[NI_MAXSERV] = "";
+	struct sockaddr_storage addr;
+	socklen_t len = kws_handshake_client(c->hs, &addr);
+
+	if (len)
+		getnameinfo((struct sockaddr *)&addr, len, host, sizeof(host), port, sizeof(port),
+			    NI_NUMERICHOST | NI_NUMERICSERV);
+	fprintf(stderr, "kws echo: connection %d is open%s%s%s%s%s%s\n", c->fd, len ? ", for " : "", host,
+		len ? " port " : "", port, forwarded ? ", X-Forwarded-For: " : "", forwarded ? forwarded : "");
+}
+
 static void upgraded(struct server *s, struct conn *c)
 {
+	if (s->verbose)
+		say_open(c);
 	kws_handshake_free(c->hs);
 	c->hs = NULL;
 	unlink_from(c);
 	link_to(&s->open, c);
-	if (s->verbose)
-		fprintf(stderr, "kws echo: connection %d is open\n", c->fd);
 	watch(s, c, EPOLLIN);
 	receive(s, c);
 }
