@@ -366,6 +366,8 @@ static unsigned int gather_messages(struct sock *sk, struct ws *ws, struct gathe
 	len = min(len, iov_iter_count(iter));
 	if (!access_ok(from, len) || !skb_page_frag_refill(min_t(size_t, len, 2048), pfrag, sk->sk_allocation))
 		return 0;
+	/* raw_copy_from_user() leaves that to its caller: no copy ahead of access_ok() */
+	barrier_nospec();
 	start = page_address(pfrag->page) + pfrag->offset;
 	to = start;
 	room = min_t(size_t, room - g->size, pfrag->size - pfrag->offset);
