@@ -56,7 +56,13 @@ class Tap:
             output, status = (e.stdout or b'').decode(errors='replace'), f'none after {timeout} s'
         except OSError as e:
             output, status = str(e), 'none'
+        self.take(status, output, expected)
+
+    def take(self, status, output, expected=None):
+        """Takes over results; expected: how many, if that is not what the plan in them says."""
         count, said = 0, []
+        plan = re.search(r'(?m)^1\.\.(\d+)$', output)
+        expected = expected or int(plan[1] if plan else 0) or 'no plan'
         for line in output.splitlines():
             if m := re.fullmatch(r'(not )?ok\b\s*\d*\s*-?\s*(.*)', line):
                 self.result(not m[1], m[2], '\n'.join(said))
