@@ -77,6 +77,9 @@ struct wire {
 	bool		expect_mask;		/* the writer is a client */
 	bool		open;			/* a fragmented message is */
 	bool		closed;			/* a Close was seen */
+	bool		pongs_late;		/* RFC 6455 5.5.2: they may follow it */
+	bool		may_be_cut;		/* another thread's send() may have taken the error of a reset away */
+	int		patience_ms;		/* silence for longer fails the test; 0: 30 s */
 	unsigned char	*bytes;
 	size_t		have, room, used;
 	struct seen	seen;
