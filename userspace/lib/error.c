@@ -12,10 +12,13 @@ static const struct {
 } table[] = {
 	{ ENOENT, "the kernel knows no \"websocket\" protocol: load the module "
 		  "(\"modprobe websocket\" or \"insmod websocket.ko\", as root)" },
-	{ ENOPROTOOPT, "not a WebSocket socket: attach the protocol first (kws_attach())" },
+	{ EPERM, "not permitted: a security module or a filter of system calls (container, systemd unit) forbids it" },
+	{ EACCES, "not permitted: a security module or a filter of system calls (container, systemd unit) forbids it" },
+	{ ENOPROTOOPT, "not a WebSocket: attach the protocol to the socket first (kws_attach())" },
 	{ EEXIST, "the socket already has an upper layer protocol" },
 	{ ENOTCONN, "the connection is not open any more" },
-	{ EOPNOTSUPP, "not possible on this socket: it is no plain TCP socket, or does not support this call" },
+	{ EOPNOTSUPP, "not possible on this socket: it is no plain TCP socket (but MPTCP, UDP, Unix...), or "
+		       "WebSockets do not support this call" },
 	{ EBUSY, "the socket belongs to another user in the kernel (KCM, a sockmap)" },
 	{ EBADMSG, "the client's request was no acceptable WebSocket upgrade, and was refused" },
 	{ ECONNREFUSED, "nobody listens there, or the server refused the upgrade" },
@@ -27,7 +30,8 @@ static const struct {
 	{ ETIMEDOUT, "no answer in time" },
 	{ ECONNRESET, "the peer reset the connection, or left in the middle" },
 	{ EPIPE, "the connection is closed for sending" },
-	{ E2BIG, "this kernel's module is older than the program, and does not know an option that it sets" },
+	{ E2BIG, "the loaded module is older than the program, and does not know an option that it sets: "
+		 "load the current one (\"modprobe -r websocket; modprobe websocket\", as root)" },
 };
 
 const char *kws_strerror(int err)

@@ -12,7 +12,10 @@
 
 int kws_attach(int fd)
 {
-	return setsockopt(fd, IPPROTO_TCP, TCP_ULP, "websocket", sizeof("websocket") - 1) ? -errno : 0;
+	if (!setsockopt(fd, IPPROTO_TCP, TCP_ULP, "websocket", sizeof("websocket") - 1))
+		return 0;
+	/* UDP, MPTCP and so on: they do not know the option at all */
+	return errno == ENOPROTOOPT ? -EOPNOTSUPP : -errno;
 }
 
 int kws_start(int fd, const struct websocket_config *config)
@@ -113,14 +116,24 @@ int kws_close(int fd, uint16_t code, const char *reason)
 	return n < 0 ? n : 0;
 }
 
+/* getsockopt(); TCP over IPv4 says of a level that it does not know what IPv6 does not. */
+static int get_option(int fd, int name, void *val, socklen_t *len)
+{
+	if (!getsockopt(fd, SOL_WEBSOCKET, name, val, len))
+		return 0;
+	return errno == EOPNOTSUPP ? -ENOPROTOOPT : -errno;
+}
+
 int kws_close_reason(int fd, char *buf, size_t size)
 {
 	socklen_t len = size ? size - 1 : 0;
+	int err;
 
 	if (!size)
 		return -EINVAL;
-	if (getsockopt(fd, SOL_WEBSOCKET, WEBSOCKET_CLOSE_REASON, buf, &len))
-		return -errno;
+	err = get_option(fd, WEBSOCKET_CLOSE_REASON, buf, &len);
+	if (err)
+		return err;
 	buf[len] = 0;
 	return len;
 }
@@ -130,7 +143,7 @@ int kws_info(int fd, struct websocket_info *info)
 	socklen_t len = sizeof(*info);
 
 	memset(info, 0, sizeof(*info));
-	return getsockopt(fd, SOL_WEBSOCKET, WEBSOCKET_INFO, info, &len) ? -errno : 0;
+	return get_option(fd, WEBSOCKET_INFO, info, &len);
 }
 
 /* What a batch says about its last message, as kws_recv() would; or the other way round. */
