@@ -118,6 +118,8 @@ static int ws_shutdown(struct socket *sock, int how)
 		lock_sock(sk);
 		ws_tx_close(sk, ws);
 		ws_control_shutdown(sk, ws, WS_CLOSE_NORMAL);
+		/* TCP may have taken a part of Close; FIN must not follow that */
+		ws_tx_close(sk, ws);
 		release_sock(sk);
 	}
 	return ws->base->ops->shutdown(sock, how);
@@ -245,6 +247,7 @@ static void end(struct sock *sk, struct ws *ws)
 		return;
 	ws_tx_close(sk, ws);
 	ws_control_shutdown(sk, ws, dying ? WS_CLOSE_GOING_AWAY : WS_CLOSE_NORMAL);
+	ws_tx_close(sk, ws);
 }
 
 /* The last descriptor was closed. Nothing of ours is called on this socket afterwards. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* See inject.h. */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,21 @@
 #include "inject.h"
 
 #define DEBUGFS	"/sys/kernel/debug/"
+#define PARAMETER "/sys/module/websocket/parameters/fault"
+
+/* Said when a test fails: where the last fault was. */
+static char fault_place[160];
+
+static void say_place(int signal)
+{
+	(void)signal;
+	fprintf(stderr, "# %s\n", fault_place);
+}
+
+static bool by_kernel(void)
+{
+	return getenv("FAIL_NTH");
+}
 
 static void set_knob(const char *attr, const char *knob, long value)
 {
@@ -25,23 +41,17 @@ static void set_knob(const char *attr, const char *knob, long value)
 	close(fd);
 }
 
-static long knob(const char *attr, const char *knob)
-{
-	char path[128], text[32] = "";
-	int fd;
-
-	snprintf(path, sizeof(path), DEBUGFS "%s/%s", attr, knob);
-	fd = must(open(path, O_RDONLY | O_CLOEXEC));
-	must(read(fd, text, sizeof(text) - 1));
-	close(fd);
-	return atol(text);
-}
-
 void inject_setup(void)
 {
 	static const char *const attrs[] = { "failslab", "fail_page_alloc", "fail_usercopy" };
 	unsigned int i;
 
+	check(signal(SIGABRT, say_place) != SIG_ERR);
+	if (!by_kernel()) {
+		if (access(PARAMETER, W_OK))
+			fail("%s: %s: a module without vm/instrument?", PARAMETER, error_name(errno));
+		return;
+	}
 	for (i = 0; i < 3; i++) {
 		set_knob(attrs[i], "probability", 0);
 		set_knob(attrs[i], "interval", 1);
@@ -59,7 +69,7 @@ static int nth_file(void)
 	static __thread int fd = -1;
 
 	if (fd == -1)
-		fd = must(open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC));
+		fd = must(open(by_kernel() ? "/proc/thread-self/fail-nth" : PARAMETER, O_RDWR | O_CLOEXEC));
 	return fd;
 }
 
@@ -83,34 +93,12 @@ void nth_arm(struct nth *at)
 
 void nth_disarm(struct nth *at)
 {
-	char text[16] = "";
+	int error = errno;
+	char text[128] = "";
 
-	/* this copies to user memory itself: the n-th that is left may be it */
-	at->hit = pread(nth_file(), text, sizeof(text) - 1, 0) > 0 && !strcmp(text, "0\n");
+	/* fail-nth: this copies to user memory itself, and the n-th that is left may be it */
+	at->hit = pread(nth_file(), text, sizeof(text) - 1, 0) > 0 && !atoi(text);
+	snprintf(fault_place, sizeof(fault_place), "fault %u at %.*s", at->n, (int)strcspn(text, "\n"), text);
 	must(pwrite(nth_file(), "0", 1, 0));
-}
-
-static void atomic_arm_one(const char *attr, int space)
-{
-	set_knob(attr, "times", space < 0 ? 0 : 1);
-	set_knob(attr, "space", space < 0 ? 0 : space);
-	set_knob(attr, "ignore-gfp-wait", 1);
-}
-
-void atomic_arm(const struct atomic_fault *at)
-{
-	atomic_arm_one("failslab", at->bytes);
-	atomic_arm_one("fail_page_alloc", at->pages);
-	/* last, for from here on they count */
-	if (at->bytes >= 0)
-		set_knob("failslab", "probability", 100);
-	if (at->pages >= 0)
-		set_knob("fail_page_alloc", "probability", 100);
-}
-
-void atomic_disarm(struct atomic_fault *at)
-{
-	at->hit = (at->bytes >= 0 && !knob("failslab", "times")) || (at->pages >= 0 && !knob("fail_page_alloc", "times"));
-	set_knob("failslab", "probability", 0);
-	set_knob("fail_page_alloc", "probability", 0);
+	errno = error;
 }

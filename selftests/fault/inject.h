@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The kernel's fault injection, in two ways.
- *
- * In system calls: /proc/thread-self/fail-nth makes the n-th allocation or user copy of this thread fail, of all that it does
- * in process context. A test does the same thing with n = 1, 2, 3... until nothing failed any more:
+ * Makes the n-th allocation or user copy fail. A test does the same thing with n = 1, 2, 3... until nothing failed any more:
  *
  *	EVERY_FAULT(at) {
  *		... what has to be there before
@@ -13,8 +10,9 @@
  *		... what has to be true, whatever has failed (at.hit)
  *	}
  *
- * In softirq: one of all allocations that may not sleep, in the whole guest, from the moment of arming on. The kernel counts
- * bytes (pages) before it fails; a test goes through all positions in steps that are smaller than any allocation.
+ * Counted are the places in an instrumented module (vm/instrument/fault.h), in whatever context they run. With FAIL_NTH in the
+ * environment, and a kernel that can inject faults, it is all that this thread does inside its system calls, TCP's
+ * allocations included: /proc/thread-self/fail-nth.
  */
 #ifndef INJECT_H
 #define INJECT_H
@@ -30,18 +28,10 @@ struct nth {
 
 bool nth_next(struct nth *at);
 void nth_arm(struct nth *at);
+/* Leaves errno alone. */
 void nth_disarm(struct nth *at);
 
-struct atomic_fault {
-	int bytes;		/* of slab allocations before the one that fails; -1: none fails */
-	int pages;		/* likewise of pages */
-	bool hit;		/* one has failed */
-};
-
-void atomic_arm(const struct atomic_fault *at);
-void atomic_disarm(struct atomic_fault *at);
-
-/* Puts the kernel's knobs where both need them; fails without them. */
+/* Looks for the means, and sets them up. */
 void inject_setup(void);
 
 #endif
