@@ -4,8 +4,10 @@
 #                         headers are installed), the library and the tools
 #   make load | unload    into and out of the running kernel (root)
 #   make demo             a server on the module in a virtual machine, with real clients
+#   make demo-restart   a chat server is killed again and again, and a browser does not notice
 #   make check            all tests; KERNEL=6.12, 7.3 or debug picks another kernel
 #   make check-all        all tests on every kernel
+#   make chat-torture   the chat example, 5,000 clients, 50 restarts and kills in each manner
 #   make bench            instructions and memory against plain TCP and other libraries
 #   make install          below DESTDIR; PREFIX is /usr/local
 #
@@ -52,6 +54,12 @@ demo: build/6.1/websocket.ko lib tools
 	@selftests/demo
 build/6.1/websocket.ko lib tools: | $(if $(filter demo,$(MAKECMDGOALS)),packages)
 
+demo-restart: build/6.1/websocket.ko lib tools
+	@selftests/demo-restart
+
+chat-torture: build/6.1/websocket.ko lib tools
+	@selftests/interop/chat 5000 50
+
 bench:
 	@selftests/vm/install-packages build vm bench
 	@selftests/bench
@@ -69,4 +77,6 @@ clean:
 	rm -rf build
 
 FORCE:
+# see userspace/examples/chat-server
+.PHONY: chat-torture demo-restart
 .PHONY: all module lib tools load unload check check-all demo bench packages install clean FORCE

@@ -13,7 +13,7 @@
 #include "engine.h"
 
 #define FLAGS_KNOWN (WEBSOCKET_F_CLIENT | WEBSOCKET_F_NO_UTF8 | WEBSOCKET_F_PING | WEBSOCKET_F_PONG | WEBSOCKET_F_BATCH | \
-		     WEBSOCKET_F_TEXT)
+		     WEBSOCKET_F_TEXT | WEBSOCKET_F_CORK)
 #define DEFAULT_MAX_MESSAGE	(1U << 20)
 #define DEFAULT_PONG_MS		10000
 #define DEFAULT_CLOSE_MS	5000
@@ -255,6 +255,7 @@ void engine_fail(struct engine *e, enum ws_failure failure)
 		return;
 	engine_set_error(e, failures[failure].error);
 	e->state = WEBSOCKET_STATE_FAILED;
+	e->ending = 0;
 	if (code && !close_sent)
 		send_close_code(e, code);
 	else
