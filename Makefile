@@ -8,6 +8,7 @@
 #   make check            all tests; KERNEL=6.12, 7.3 or debug picks another kernel
 #   make check-all        all tests on every kernel
 #   make chat-torture   the chat example, 5,000 clients, 50 restarts and kills in each manner
+#   make torture          random sessions for SECONDS=1800
 #   make bench            instructions and memory against plain TCP and other libraries
 #   make install          below DESTDIR; PREFIX is /usr/local
 #
@@ -47,6 +48,13 @@ check demo: packages
 check:
 	@selftests/run $(KERNEL)
 
+# sessions by chance for SECONDS, from a new seed: selftests/net/sessions.c
+SECONDS ?= 1800
+torture: build/$(KERNEL)/websocket.ko
+	@$(MAKE) --no-print-directory -s -C selftests/net OUT=$(TOP)/build/net all
+	@selftests/vm/run --kernel $(KERNEL) --load --mem 1536 --timeout $$(($(SECONDS) + 600)) -- \
+		build/net/sessions -s $$(date +%s)000000 -n 100000000 -j 2 -t $(SECONDS)
+
 check-all:
 	@selftests/run $(KERNELS)
 
@@ -79,4 +87,4 @@ clean:
 FORCE:
 # see userspace/examples/chat-server
 .PHONY: chat-torture demo-restart
-.PHONY: all module lib tools load unload check check-all demo bench packages install clean FORCE
+.PHONY: all module lib tools load unload check check-all torture demo bench packages install clean FORCE
