@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * A server for many clients in one thread, with epoll: sends back what it gets. It runs on the kernel's protocol, or without the module
+ * on the library's engine: cc epoll-server.c -lkws -lnettle
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <kws.h>
+
+struct client {
+	int fd;
+	struct kws_handshake *hs;	/* NULL: done, c is the connection */
+	struct kws_conn *c;
+	struct client *next;
+};
+
+static struct client *list;
+static int epoll_fd;
+
+static void watch(struct client *cl, int op, uint32_t events)
+{
+	struct epoll_event ev = { .events = events, .data.ptr = cl };
+
+	epoll_ctl(epoll_fd, op, cl->fd, &ev);
+}
+
+static void drop(struct client *cl)
+{
+	struct client **p = &list;
+
+	while (*p != cl)
+		p = &(*p)->next;
+	*p = cl->next;
+	kws_handshake_free(cl->hs);
+	if (cl->c)
+		kws_conn_free(cl->c);
+	else
+		close(cl->fd);
+	free(cl);
+}
+
+/* All that is there. A client that does not read what it is sent is not heard either: the send waits a moment, then gives up. */
+static void echo(struct client *cl)
+{
+	static char buf[65536];
+	struct kws_message msg;
+	ssize_t n;
+
+	while ((n = kws_conn_recv(cl->c, buf, sizeof(buf), MSG_DONTWAIT, &msg)) >= 0 && !kws_is_end(&msg)) {
+		n = kws_conn_send(cl->c, msg.begin ? msg.opcode : 0, buf, n, msg.end ? 0 : MSG_MORE);
+		if (n < 0)
+			break;
+	}
+	if (n != -EAGAIN)
+		drop(cl);
+	else
+		watch(cl, EPOLL_CTL_MOD, kws_conn_events(cl->c));
+}
+
+static void handshake(struct client *cl)
+{
+	int r = kws_handshake_run(cl->hs);
+
+	if (r == KWS_REQUEST)
+		r = kws_handshake_run(cl->hs);
+	if (r == KWS_WANT_READ || r == KWS_WANT_WRITE) {
+		watch(cl, EPOLL_CTL_MOD, r == KWS_WANT_READ ? EPOLLIN : EPOLLOUT);
+		return;
+	}
+	if (r == KWS_DONE)
+		cl->c = kws_conn_new(cl->fd, NULL, KWS_ENGINE_ANY);
+	if (!cl->c) {
+		drop(cl);
+		return;
+	}
+	kws_handshake_free(cl->hs);
+	cl->hs = NULL;
+	fcntl(cl->fd, F_SETFL, fcntl(cl->fd, F_GETFL) & ~O_NONBLOCK);
+	setsockopt(cl->fd, SOL_SOCKET, SO_SNDTIMEO, &(struct timeval){ .tv_sec = 5 }, sizeof(struct timeval));
+	echo(cl);
+}
+
+static void new_client(int listener)
+{
+	static const struct kws_options opt = { .flags = KWS_F_NO_START };
+	struct client *cl = calloc(1, sizeof(*cl));
+
+	cl->fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	cl->hs = kws_accept_start(cl->fd, &opt);
+	cl->next = list;
+	list = cl;
+	watch(cl, EPOLL_CTL_ADD, EPOLLIN);
+}
+
+/* Keep-alive and time limits of the library's engine; the kernel needs no help. Returns when to look again. */
+static int timers(void)
+{
+	int next = -1, t;
+
+	for (struct client *cl = list; cl; cl = cl->next) {
+		if (cl->c && kws_conn_timeout(cl->c) == 0)
+			kws_conn_run(cl->c);
+		t = cl->c ? kws_conn_timeout(cl->c) : kws_handshake_timeout(cl->hs);
+		next = t >= 0 && (next < 0 || t < next) ? t : next;
+	}
+	return next;
+}
+
+int main(int argc, char **argv)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(argc > 1 ? atoi(argv[1]) : 8080) };
+	int on = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct epoll_event ev;
+
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (bind(listener, (struct sockaddr *)&addr, sizeof(addr)) || listen(listener, 128))
+		return perror("listen"), 1;
+	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	ev = (struct epoll_event){ .events = EPOLLIN };
+	epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listener, &ev);
+	for (;;) {
+		if (epoll_wait(epoll_fd, &ev, 1, timers()) < 1)
+			continue;
+		struct client *cl = ev.data.ptr;
+
+		if (!cl)
+			new_client(listener);
+		else if (cl->hs)
+			handshake(cl);
+		else
+			echo(cl);
+	}
+}
