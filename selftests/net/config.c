@@ -60,6 +60,9 @@ CASE(config, defaults_filled_in)
 	struct websocket_config want = { .flags = c.flags, .max_message = 1 << 20,
 					 .pong_timeout_ms = 10000, .close_timeout_ms = 5000 };
 
+	struct websocket_config zeros = { 0 }, before = get(self->link.ws);
+
+	same(&zeros, &before);
 	must(set(self->link.ws, &c, sizeof(c)));
 	c = get(self->link.ws);
 	same(&want, &c);

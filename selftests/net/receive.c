@@ -300,6 +300,8 @@ CASE(receive, row32_no_room)
 	r = ws_recvmsg(self->link.ws, buffer, 0, MSG_DONTWAIT);
 	equal(0, r.n);
 	equal(0, r.flags & MSG_EOR);
+	equal(OP_TEXT, r.record.opcode);
+	equal(5, r.record.frame_left);
 	expect_text(LINK, "stays");
 }
 

@@ -144,6 +144,21 @@ static struct cmsghdr *record(void *at, int level, int type, size_t len, int val
 	return c;
 }
 
+/* What is wrong with the call is said before whether anything can be sent. */
+CASE(send, order_of_errors)
+{
+	int fd = self->link.ws;
+
+	equal(1, ws_send(fd, OP_TEXT, "a", 1, MSG_MORE));
+	equal(0, ws_send(fd, OP_CLOSE, "", 0, 0));
+	refuses(EPIPE, ws_send(fd, 0, "x", 1, MSG_NOSIGNAL));
+	refuses(EINVAL, ws_send(fd, OP_BINARY, "x", 1, MSG_NOSIGNAL));
+	refuses(EINVAL, ws_send(fd, 3, "x", 1, MSG_NOSIGNAL));
+	refuses(EMSGSIZE, ws_send(fd, OP_PING, (char[126]){ 0 }, 126, MSG_NOSIGNAL));
+	refuses(EOPNOTSUPP, ws_send(fd, 0, "x", 1, MSG_OOB | MSG_NOSIGNAL));
+	refuses(EPIPE, ws_send(fd, OP_CLOSE, "\x03", 1, MSG_NOSIGNAL));
+}
+
 CASE(send, wrong_records)
 {
 	char control[256] __attribute__((aligned(8)));

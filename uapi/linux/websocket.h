@@ -20,13 +20,15 @@
  * Between the two calls the socket is plain TCP (but cannot be disconnected, listen or enter TCP_REPAIR). The first
  * WEBSOCKET_CONFIG starts the protocol atomically: what is already queued is taken as frames, so the HTTP head must
  * have been read up to exactly its last byte, and frames that came with it are not lost. Later WEBSOCKET_CONFIG calls
- * may change limits, timers and flags, not the role; WEBSOCKET_F_NO_UTF8 counts from the next message on.
+ * may change limits, timers and flags, not the role; WEBSOCKET_F_NO_UTF8 counts from the next message on. The start succeeds
+ * also when bad frames or the peer's end are queued: receiving tells of them. It sets TCP_NODELAY and SO_OOBINLINE. Before it,
+ * WEBSOCKET_CONFIG reads as zeros. getsockopt() fills a buffer that is too small as far as it goes, and returns that length.
  *
  *	TCP_ULP		ENOENT		the module is not loaded, and the caller may not load it (CAP_NET_ADMIN)
  *			EEXIST		the socket has an upper layer protocol
  *			ENOTCONN	not ESTABLISHED or CLOSE_WAIT
  *			EOPNOTSUPP	not a plain TCP socket (TCP_REPAIR, operations that somebody replaced)
- *			EBUSY		the socket belongs to another kernel user (KCM, a sockmap)
+ *			EBUSY		the socket belongs to another kernel user (KCM, a sockmap; see websocket(7))
  *			ENOMEM
  *	WEBSOCKET_CONFIG EINVAL		shorter than 4 bytes, an unknown flag, a time above WEBSOCKET_MAX_MS, a change of role
  *			E2BIG		longer than this kernel knows, and not zero there
@@ -63,6 +65,12 @@
  *	ECONNRESET	-	the peer reset the connection
  *	EPIPE		-	somebody else read or wrote this connection's bytes (a thread that was blocked in recv() or
  *				send() when the protocol started): the framing is lost
+ *
+ * A buffer of 0 bytes takes nothing: the call waits for a message and returns 0 without MSG_EOR, with a record that has the message's
+ * opcode (read() returns 0 at once). A control buffer that is too small for the record costs the record alone (MSG_CTRUNC); an
+ * empty message is then shown all the same. After shutdown(SHUT_RD) what has come can be read, then the end. MSG_ERRQUEUE reads the
+ * socket's error queue, as for TCP: transmit time stamps, whose SOF_TIMESTAMPING_OPT_ID counts bytes of the stream, frame headers and
+ * the kernel's own control frames included. TCP_INQ is refused (EOPNOTSUPP).
  *
  * read() and recv() work too. SIOCINQ says how many bytes of the first frame can be read now; SO_RCVLOWAT has no effect.
  * MSG_PEEK shows and changes nothing. MSG_WAITALL waits for the end of the message (or a full buffer). With WEBSOCKET_F_PING or
@@ -102,7 +110,10 @@
  *	EMSGSIZE	a control frame of more than 125 bytes
  *	EPIPE		after Close or shutdown (and SIGPIPE, unless MSG_NOSIGNAL)
  *	EOPNOTSUPP	MSG_OOB, MSG_ZEROCOPY, MSG_FASTOPEN
- *	EFAULT, EINTR, ENOMEM, and the errors of the connection above
+ *	EFAULT, EINTR, ENOMEM, and the errors of the connection above, which come before EPIPE
+ *
+ * What is wrong with the call itself (records, an opcode other than the open message's, EMSGSIZE, EOPNOTSUPP) is said first, also
+ * when nothing would fit; then the connection's error or EPIPE; then a bad Close payload (EINVAL); EAGAIN last.
  *
  * ENDING
  *
@@ -192,7 +203,7 @@ struct websocket_config {
  * struct websocket_msg - the record of one recvmsg()
  * @opcode: WEBSOCKET_OP_*; WEBSOCKET_OP_CLOSE at the end of the stream
  * @flags: WEBSOCKET_MSG_*; 0 at the end of the stream
- * @close_code: at the end of the stream the peer's code, 1005 (its Close had none) or 1006 (no Close came); else 0
+ * @close_code: at the end of the stream the peer's code, in host byte order, 1005 (its Close had none) or 1006 (no Close came); else 0
  * @reserved: 0
  * @frame_left: payload bytes of the current frame that are still unread. With MSG_EOR always 0; otherwise 0 says only that
  *	another fragment follows.
