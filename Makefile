@@ -11,6 +11,8 @@
 #   make torture          random sessions for SECONDS=1800
 #   make bench            instructions and memory against plain TCP and other libraries
 #   make install          below DESTDIR; PREFIX is /usr/local
+#   make deb              Debian packages, in build/deb
+#   make check-deb        installs, uses and purges them in a clean Debian in a virtual machine
 #
 # W=1 and C=1 are kbuild's: more compiler warnings, sparse.  Everything that is made goes
 # to build/: build/KERNEL/websocket.ko is the module for selftests/vm/kernel KERNEL, and
@@ -81,10 +83,22 @@ install: module
 		INSTALL_MOD_PATH=$(DESTDIR) INSTALL_MOD_DIR=updates modules_install
 	@$(MAKE) --no-print-directory -C userspace O=$(TOP)/build/user PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) install
 
+# Debian's packages, in build/deb: the module for DKMS, the library, and the tool
+deb:
+	@selftests/vm/install-packages build deb
+	@rm -rf build/deb && mkdir -p build/deb/kws
+	@cp -r Kbuild COPYING dkms.conf README.md kmod uapi userspace build/deb/kws/
+	@mv build/deb/kws/userspace/debian build/deb/kws/
+	@cd build/deb/kws && dpkg-buildpackage -us -uc -b >../log 2>&1 || { tail -n 50 ../log; false; }
+	@ls build/deb/*.deb
+
+check-deb: deb
+	@selftests/deb
+
 clean:
 	rm -rf build
 
 FORCE:
 # see userspace/examples/chat-server
 .PHONY: chat-torture demo-restart
-.PHONY: all module lib tools load unload check check-all torture demo bench packages install clean FORCE
+.PHONY: all module lib tools load unload check check-all torture demo bench packages install deb check-deb clean FORCE

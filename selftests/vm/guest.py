@@ -98,6 +98,8 @@ class Guest:
     kernel   name for selftests/vm/kernel (default: $KWS_KERNEL, else 6.1)
     modules  drivers to load at boot beside those the runner needs itself
     root     'virtiofs', '9p' or 'initramfs' (default: what suits the kernel); add: files for initramfs
+    rootdir  directory that becomes the guest's / (default: this machine's /)
+    systemd  the guest's first process is its systemd; commands run in a unit of it
     rw       host directories that the guest may write
     fwd      guest TCP ports that shall be reachable from outside: a number, or (host port, number);
              without a host port a free one is taken, port(number) says which
@@ -109,7 +111,7 @@ class Guest:
     """
 
     def __init__(self, kernel=None, *, modules=(), root=None, add=(), rw=(), fwd=(), net=False, smp=2,
-                 mem=1024, timeout=300, icount=False, script=None, append='', console=None):
+                 mem=1024, timeout=300, icount=False, script=None, append='', console=None, rootdir='/', systemd=False):
         self.name = kernel or os.environ.get('KWS_KERNEL') or '6.1'
         self.kernel = kernel_info(self.name)
         self.modules, self.add, self.append = list(modules), list(add), append
@@ -118,7 +120,7 @@ class Guest:
         self.fwd = [f if isinstance(f, tuple) else (0, f) for f in fwd]
         self.net = net or bool(self.fwd)
         self.smp, self.mem, self.timeout, self.icount = 1 if icount else smp, mem, timeout, icount
-        self.script = script
+        self.script, self.rootdir, self.systemd = script, rootdir, systemd
         self._console = console
         self._procs = []
         self._tmp = self._line = self._in = self._qmp = self._qmp_file = self._ports = self._timer = None
@@ -194,8 +196,8 @@ class Guest:
         if self.net:
             need += ['virtio_net']
         mods = initramfs.modules(self.kernel, need + self.modules)
-        env = {'ROOT': self.root, 'NET': '1' if self.net else '',
-               'MODDIR': os.path.abspath(self.kernel['moddir'] or '/')}
+        env = {'ROOT': self.root, 'NET': '1' if self.net else '', 'SYSTEMD': '1' if self.systemd else '',
+               'MODDIR': os.path.abspath(self.kernel['moddir'] or '/') if self.rootdir == '/' else '/'}
         files = {'init': open(HERE + '/guest-init').read(),
                  'agent': open(HERE + '/guest-agent').read(),
                  'env': ''.join(f'{k}={shlex.quote(v)}\n' for k, v in env.items()),
@@ -220,7 +222,7 @@ class Guest:
 
     def _devices(self):
         args = []
-        shares = ([('root', '/')] if self.root != 'initramfs' else []) + self.shares
+        shares = ([('root', self.rootdir)] if self.root != 'initramfs' else []) + self.shares
         if shares and self.root != '9p':
             args += ['-object', f'memory-backend-memfd,id=m,size={self.mem}M,share=on', '-numa', 'node,memdev=m']
         for tag, path in shares:
