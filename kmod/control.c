@@ -33,7 +33,7 @@
  * Pongs that may be on their way at a time. A peer that sends pings and takes no pongs would otherwise fill the send buffer
  * with them; further pings are answered by one pong, to the latest (RFC 6455 5.5.3).
  */
-#define PONGS_UNACKED_MAX	64
+#define PONGS_UNACKED_MAX	16
 
 /* How long a program may take between its last message and its next call. */
 #define IN_HAND_MS		250

@@ -21,7 +21,7 @@
 #include "websocket.h"
 
 #define PASS_BYTES	65536
-#define PASS_PINGS	32	/* that are answered one by one */
+#define PASS_PINGS	16	/* that are answered one by one */
 
 /* What a walk over headers leaves to do. */
 struct pass {

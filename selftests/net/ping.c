@@ -80,14 +80,14 @@ CASE(ping, of_a_stopped_process)
 }
 
 /* A burst of pings in one segment: each gets its pong. */
-CASE(ping, each_of_thirty_two)
+CASE(ping, each_of_sixteen)
 {
 	unsigned char i;
 
-	for (i = 0; i < 32; i++)
+	for (i = 0; i < 16; i++)
 		put(OUT, .opcode = OP_PING, .payload = &i, .len = 1);
 	peer_feed(LINK);
-	for (i = 0; i < 32; i++)
+	for (i = 0; i < 16; i++)
 		wire_expect(WIRE, OP_PONG, true, &i, 1);
 	peer_fed(LINK);
 	peer_expect_silence(LINK);
