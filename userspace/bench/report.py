@@ -10,8 +10,8 @@ SIZES = {16: '16 B', 125: '125 B', 1024: '1 KiB', 16384: '16 KiB', 65536: '64 Ki
 LEGEND = '''\
 plain TCP: an echo on epoll; its column has instructions, the others ratios to it where the unit is "ratio".
 The module: one message a call of recvmsg and sendmsg (call), of recv and send (plain), the first with TCP_CORK (cork),
-the second with WEBSOCKET_F_CORK (F_CORK), recvmmsg and sendmmsg (mmsg), WEBSOCKET_F_BATCH (batch), that under io_uring (io_uring). The goal is met if the named columns, or the best of the module's, keep it, and
-no library is ahead.'''
+the second with WEBSOCKET_F_CORK (F_CORK), recvmmsg and sendmmsg (mmsg), WEBSOCKET_F_BATCH (batch), that under io_uring
+(io_uring). The goal is met if the named columns, or the best of the module's, keep it, and no library is ahead.'''
 
 
 class Row:
