@@ -4,7 +4,7 @@
  * mixes them with calls on the module's side; a model in user space (model.h) says what each call may return and what
  * may be on the wire.
  *
- *	sessions			some fixed seeds and as many new ones, as a self-test
+ *	sessions			some fixed seeds, as a self-test: the same each time; new ones are for make torture
  *	sessions SEED [KIND]		one of them again, telling each step; KIND: steps, threads or chaos
  *	sessions -s SEED -n COUNT -j PROCESSES [-t SECONDS]	many; the last line says how many
  *
@@ -271,11 +271,9 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (!count) {
-		printf("1..2\n");
+		printf("1..1\n");
 		fflush(stdout);
-		done = as_test(1, "the same sessions", 1, 400);
-		done &= as_test(2, "new sessions", (__u64)time(NULL) << 20, 400);
-		return !done;
+		return !as_test(1, "the same sessions", 1, 400);
 	}
 	done = run_many(first, count, processes, seconds);
 	printf("%lld sessions from seed %llu on\n", done, first);
