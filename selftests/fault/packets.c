@@ -6,7 +6,7 @@
 #include "inject.h"
 #include "shapes.h"
 
-#define UNACKED	64	/* pongs; control.c */
+#define UNACKED	16	/* pongs; control.c */
 #define PLENTY	900	/* seconds for one test */
 
 FIXTURE(arrives) { struct link link; };
