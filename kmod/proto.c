@@ -247,6 +247,7 @@ static void end(struct sock *sk, struct ws *ws)
 		return;
 	ws_tx_close(sk, ws);
 	ws_control_shutdown(sk, ws, dying ? WS_CLOSE_GOING_AWAY : WS_CLOSE_NORMAL);
+	/* as in ws_shutdown() */
 	ws_tx_close(sk, ws);
 }
 

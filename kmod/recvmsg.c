@@ -92,7 +92,6 @@ static enum ws_failure take_header(struct sock *sk, struct ws *ws, struct take *
 	return WS_FAIL_NONE;
 }
 
-
 /* The cursor stands behind the last byte of a message. */
 static enum took take_end(struct take *t)
 {

@@ -17,7 +17,8 @@
  * @from: received bytes
  * @n: how many
  * @key: masking key as it applies to the first byte
- * @bits: NULL, or gets all bits that were stored or'ed together
+ * @bits: NULL, or gets all bits that were stored or'ed together. OPTIMIZER_HIDE_VAR() keeps the compiler from loading a
+ *	word, which somebody may change, once for each of the two
  *
  * Return: bytes stored: @n, or fewer at a fault.
  */
@@ -29,6 +30,7 @@ static __always_inline size_t ws_put_unmasked(void __user *to, const u8 *from, s
 
 #define PUT(i) do { \
 		v = ws_load64(from + 8 * (i)) ^ word; \
+		OPTIMIZER_HIDE_VAR(v); \
 		if (bits) \
 			all |= v; \
 		unsafe_put_user(v, (u64 __user *)(p + 8 * (i)), fault); \
@@ -43,6 +45,7 @@ static __always_inline size_t ws_put_unmasked(void __user *to, const u8 *from, s
 	for (i = 0; i < n; i++, p++) {
 		u8 byte = from[i] ^ ws_mask_byte(key, i & 3);
 
+		OPTIMIZER_HIDE_VAR(byte);
 		if (bits)
 			all |= byte;
 		unsafe_put_user(byte, p, fault);
