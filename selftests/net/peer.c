@@ -90,9 +90,9 @@ void link_open(struct link *l, const struct shape *shape)
 	memset(l, 0, sizeof(*l));
 	l->shape = *shape;
 	if (shape->client)
-		tcp_pair(shape->family, &l->peer, &l->ws, 0, shape->rcvbuf);
+		tcp_pair(shape->family, &l->peer, &l->ws, shape->peer_rcvbuf, shape->rcvbuf);
 	else
-		tcp_pair(shape->family, &l->ws, &l->peer, shape->rcvbuf, 0);
+		tcp_pair(shape->family, &l->ws, &l->peer, shape->rcvbuf, shape->peer_rcvbuf);
 	set_option(l->peer, IPPROTO_TCP, TCP_NODELAY, 1);
 	stream_init(&l->out, !shape->client);
 	l->wire.fd = l->peer;

@@ -32,6 +32,7 @@ struct shape {
 	bool			nonblocking;	/* recvmsg() after poll() */
 	bool			client;		/* role of the socket under test */
 	int			rcvbuf;		/* its SO_RCVBUF from the first SYN on; 0: TCP's choice */
+	int			peer_rcvbuf;	/* the peer's. Made smaller later it takes back a window that was announced */
 };
 
 struct link {

@@ -73,7 +73,10 @@ static void reader_end(struct reader *r)
 	check(!pthread_join(r->thread, NULL));
 }
 
-/* Sends without waiting until nothing fits, also after TCP has moved on what it could; how much did. */
+/*
+ * Sends without waiting until nothing fits, also after TCP has moved on what it could; how much did. Where much does not fit
+ * a byte may.
+ */
 static size_t fill(struct link *l, const unsigned char *bytes, size_t len)
 {
 	size_t at = 0;
@@ -81,6 +84,8 @@ static size_t fill(struct link *l, const unsigned char *bytes, size_t len)
 
 	do {
 		n = ws_send(l->ws, at ? 0 : OP_BINARY, bytes + at, len - at, MSG_DONTWAIT);
+		if (n == -1 && errno == EAGAIN)
+			n = ws_send(l->ws, at ? 0 : OP_BINARY, bytes + at, 1, MSG_DONTWAIT | MSG_MORE);
 		if (n == -1)
 			equal(EAGAIN, errno);
 		else
