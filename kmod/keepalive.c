@@ -41,6 +41,18 @@ static u32 last_life(const struct sock *sk, const struct ws *ws)
 	return ws->ping_sent && (s32)(ws->ping_sent - received) > 0 ? ws->ping_sent : received;
 }
 
+/*
+ * A pending timer holds a reference to the socket. It is taken first: sk_reset_timer() takes it behind mod_timer(), and if the CPU
+ * is taken away for a few jiffies between the two (a virtual machine's may be), the timer has fired and has given up a reference
+ * that it did not have: a system call would find its socket freed.
+ */
+static void set_timer(struct sock *sk, struct ws *ws, unsigned long expires)
+{
+	sock_hold(sk);
+	if (mod_timer(&ws->timer, expires))
+		__sock_put(sk);
+}
+
 /**
  * ws_timer_arm() - set the timer for what is due next, if anything is
  * @sk: the socket
@@ -64,7 +76,7 @@ void ws_timer_arm(struct sock *sk, struct ws *ws)
 	else if (ws->ping_interval_ms && alive(sk, ws))
 		next = min(next, left(last_life(sk, ws), jittered(ws->ping_interval_ms)));
 	if (next != MAX_JIFFY_OFFSET)
-		sk_reset_timer(sk, &ws->timer, jiffies + next);
+		set_timer(sk, ws, jiffies + next);
 }
 
 /**
@@ -79,7 +91,7 @@ void ws_timer_retry(struct sock *sk, struct ws *ws, unsigned long delay)
 	if (ws->retry && timer_pending(&ws->timer) && time_before(ws->timer.expires, jiffies + delay + 1))
 		return;
 	ws->retry = true;
-	sk_reset_timer(sk, &ws->timer, jiffies + delay);
+	set_timer(sk, ws, jiffies + delay);
 }
 
 /**

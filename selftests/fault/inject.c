@@ -11,7 +11,8 @@
 #include "inject.h"
 
 #define DEBUGFS	"/sys/kernel/debug/"
-#define PARAMETER "/sys/module/websocket/parameters/fault"
+#define PARAMETERS "/sys/module/websocket/parameters/"
+#define PARAMETER PARAMETERS "fault"
 
 /* Said when a test fails: where the last fault was. */
 static char fault_place[160];
@@ -71,6 +72,14 @@ static int nth_file(void)
 	if (fd == -1)
 		fd = must(open(by_kernel() ? "/proc/thread-self/fail-nth" : PARAMETER, O_RDWR | O_CLOEXEC));
 	return fd;
+}
+
+void inject_stall(unsigned int ms)
+{
+	int fd = must(open(PARAMETERS "stall", O_WRONLY | O_CLOEXEC));
+
+	check(dprintf(fd, "%u", ms) > 0);
+	close(fd);
 }
 
 bool nth_next(struct nth *at)

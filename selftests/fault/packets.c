@@ -166,4 +166,22 @@ TEST_F_TIMEOUT(arrives, tiny_frames, PLENTY)
 	}
 }
 
+/* The timer may fire before the function that sets it has returned. */
+TEST_F(arrives, timer_that_fires_at_once)
+{
+	struct websocket_config config = { .ping_interval_ms = 1, .pong_timeout_ms = 20000 };
+	struct link *l = LINK;
+
+	link_open(l, &variant->shape);
+	inject_stall(30);
+	link_start(l, &config);
+	inject_stall(0);
+	config.ping_interval_ms = 0;
+	link_configure(l, &config);
+	put(OUT, OP_TEXT, .text = "still here");
+	peer_write(l);
+	expect_text(l, "still here");
+	link_close(l);
+}
+
 SELFTEST_MAIN

@@ -2,7 +2,9 @@
 /*
  * The counter behind fault.h. Parameters of the module: writing n to `fault' makes the n-th place from now on fail; reading says
  * how many are left, 0 when it has failed, and where that was. `faults' lists all places: reached and failed how often.
+ * `stall': a CPU that is taken away for so many milliseconds where that did harm once.
  */
+#include <linux/delay.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 
@@ -61,7 +63,16 @@ static int show_all(char *page, const struct kernel_param *kp)
 	return len;
 }
 
+static unsigned int stall;	/* milliseconds; fault.h says where */
+
+void ws_stall(void)
+{
+	if (READ_ONCE(stall) && !in_softirq())
+		mdelay(stall);
+}
+
 static const struct kernel_param_ops fault_ops = { .set = arm, .get = show };
 static const struct kernel_param_ops faults_ops = { .get = show_all };
 module_param_cb(fault, &fault_ops, NULL, 0600);
+module_param(stall, uint, 0600);
 module_param_cb(faults, &faults_ops, NULL, 0400);

@@ -25,6 +25,7 @@ struct ws_fault_site {
 };
 
 bool ws_fault(struct ws_fault_site *site);
+void ws_stall(void);
 
 #define WS_FAULT(word) ({								\
 	static struct ws_fault_site _site = { __FILE__, word, __LINE__ };		\
@@ -76,5 +77,11 @@ static __always_inline bool ws_real_write_begin(const void __user *p, size_t n)
 #define do_tcp_sendpages(sk, page, off, n, flags)					\
 	(WS_FAULT("TCP takes nothing") ? -EAGAIN :					\
 	 do_tcp_sendpages(sk, page, off, WS_FAULT("TCP takes a byte") ? 1 : (n), flags))
+
+/*
+ * A virtual machine's CPU may be taken away at any point, here for longer than the timer was set for,
+ * and softirqs come first when it is back.
+ */
+#define mod_timer(...)		({ int _pending = mod_timer(__VA_ARGS__); ws_stall(); _pending; })
 
 #endif
