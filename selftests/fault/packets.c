@@ -167,7 +167,7 @@ TEST_F_TIMEOUT(arrives, tiny_frames, PLENTY)
 }
 
 /* The timer may fire before the function that sets it has returned. */
-TEST_F(arrives, timer_that_fires_at_once)
+TEST_F_TIMEOUT(arrives, timer_that_fires_at_once, PLENTY)
 {
 	struct websocket_config config = { .ping_interval_ms = 1, .pong_timeout_ms = 20000 };
 	struct link *l = LINK;
