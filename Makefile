@@ -6,7 +6,8 @@
 #   make demo             a server on the module in a virtual machine, with real clients
 #   make demo-restart   a chat server is killed again and again, and a browser does not notice
 #   make check            all tests; KERNEL=6.12, 7.3 or debug picks another kernel
-#   make check-all        all tests on every kernel
+#   make check-all        all tests on every kernel, and check-clang
+#   make check-clang      the module built by clang, against a tree configured for it
 #   make chat-torture   the chat example, 5,000 clients, 50 restarts and kills in each manner
 #   make torture          random sessions for SECONDS=1800
 #   make bench            instructions and memory against plain TCP and other libraries
@@ -57,8 +58,11 @@ torture: build/$(KERNEL)/websocket.ko
 	@selftests/vm/run --kernel $(KERNEL) --load --mem 1536 --timeout $$(($(SECONDS) + 600)) -- \
 		build/net/sessions -s $$(date +%s)000000 -n 100000000 -j 2 -t $(SECONDS)
 
-check-all:
+check-all: packages check-clang
 	@selftests/run $(KERNELS)
+
+check-clang:
+	@selftests/clang
 
 demo: build/6.1/websocket.ko lib tools
 	@selftests/demo
@@ -101,4 +105,4 @@ clean:
 FORCE:
 # see userspace/examples/chat-server
 .PHONY: chat-torture demo-restart
-.PHONY: all module lib tools load unload check check-all torture demo bench packages install deb check-deb clean FORCE
+.PHONY: all module lib tools load unload check check-all check-clang torture demo bench packages install deb check-deb clean FORCE
