@@ -49,7 +49,7 @@ unload:
 
 check demo: packages
 check:
-	@selftests/run $(KERNEL)
+	@selftests/run $(CHECK) $(KERNEL)
 
 # sessions by chance for SECONDS, from a new seed: selftests/net/sessions.c
 SECONDS ?= 1800
