@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Does what a table names exist?  For check-rfc6455, check-calls and check-rows.
 
-A test is named "net/ping.c:every_length", from this directory on: in net/ a test of the harness, in unit/ a function in the
+A test is named "net/ping.c:every_length", from this directory on: in net/ and fault/ a test of the harness, in unit/ a function in the
 program's list, in interop/ what is asked of a peer.  A script alone, "check-uapi", is one test.  A name may hold * for several.
 A function is named "kmod/rx.c:scan", from the top on.
 """
@@ -47,7 +47,7 @@ def tests(path):
     full = f'{HERE}/{path}'
     if not os.path.isfile(full):
         return None
-    find = {'net': harness_tests, 'unit': unit_tests, 'interop': interop_tests}.get(path.split('/')[0])
+    find = {'net': harness_tests, 'fault': harness_tests, 'unit': unit_tests, 'interop': interop_tests}.get(path.split('/')[0])
     return find(source(full)) if find else set()
 
 
