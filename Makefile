@@ -9,6 +9,7 @@
 #   make check-all        all tests on every kernel, and check-clang
 #   make check-clang      the module built by clang, against a tree configured for it
 #   make chat-torture   the chat example, 5,000 clients, 50 restarts and kills in each manner
+#   make static           what compilers, checkpatch, coccinelle and analyzers say
 #   make torture          random sessions for SECONDS=1800
 #   make bench            instructions and memory against plain TCP and other libraries
 #   make install          below DESTDIR; PREFIX is /usr/local

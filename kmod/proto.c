@@ -102,6 +102,7 @@ static __poll_t ws_poll(struct file *file, struct socket *sock, poll_table *wait
 		return mask;
 	/* as TCP: ask to be told, then look again */
 	set_bit(SOCK_NOSPACE, &sock->flags);
+	/* who makes room looks at the flag afterwards */
 	smp_mb__after_atomic();
 	if (ws_tx_blocked(ws))
 		mask &= ~(EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND);
@@ -376,7 +377,9 @@ int ws_attach(struct sock *sk)
 	/* the context first, complete, then what leads to its use */
 	write_lock_bh(&sk->sk_callback_lock);
 	rcu_assign_sk_user_data(sk, ws);
+	/* pair with the address dependencies of those who call through them without the lock */
 	smp_store_release(&sk->sk_socket->ops, &base->attached_ops);
+	/* as above */
 	smp_store_release(&sk->sk_prot, &base->attached_prot);
 	write_unlock_bh(&sk->sk_callback_lock);
 	ws_count(sk, WS_STAT_ATTACHED);
@@ -407,7 +410,9 @@ void ws_start(struct sock *sk, struct ws *ws)
 	sk->sk_data_ready = ws_data_ready;
 	sk->sk_write_space = ws_write_space;
 	sk->sk_state_change = ws_state_change;
+	/* as in ws_attach(); what was set above is seen first */
 	smp_store_release(&sk->sk_socket->ops, &base->open_ops);
+	/* as above */
 	smp_store_release(&sk->sk_prot, &base->open_prot);
 	write_unlock_bh(&sk->sk_callback_lock);
 	ws_count(sk, WS_STAT_OPENED);

@@ -23,7 +23,7 @@ static void say_place(int signal)
 	fprintf(stderr, "# %s\n", fault_place);
 }
 
-static bool by_kernel(void)
+bool inject_in_tcp(void)
 {
 	return getenv("FAIL_NTH");
 }
@@ -48,7 +48,7 @@ void inject_setup(void)
 	unsigned int i;
 
 	check(signal(SIGABRT, say_place) != SIG_ERR);
-	if (!by_kernel()) {
+	if (!inject_in_tcp()) {
 		if (access(PARAMETER, W_OK))
 			fail("%s: %s: a module without vm/instrument?", PARAMETER, error_name(errno));
 		return;
@@ -70,7 +70,7 @@ static int nth_file(void)
 	static __thread int fd = -1;
 
 	if (fd == -1)
-		fd = must(open(by_kernel() ? "/proc/thread-self/fail-nth" : PARAMETER, O_RDWR | O_CLOEXEC));
+		fd = must(open(inject_in_tcp() ? "/proc/thread-self/fail-nth" : PARAMETER, O_RDWR | O_CLOEXEC));
 	return fd;
 }
 

@@ -34,6 +34,9 @@ void nth_disarm(struct nth *at);
 /* Looks for the means, and sets them up. */
 void inject_setup(void);
 
+/* TCP's own allocations fail too: FAIL_NTH. */
+bool inject_in_tcp(void);
+
 /* From now on the CPU goes away for so many milliseconds whenever the module has set its timer; 0: no more. */
 void inject_stall(unsigned int ms);
 
