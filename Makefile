@@ -59,6 +59,10 @@ torture: build/$(KERNEL)/websocket.ko
 	@selftests/vm/run --kernel $(KERNEL) --load --mem 1536 --timeout $$(($(SECONDS) + 600)) -- \
 		build/net/sessions -s $$(date +%s)000000 -n 100000000 -j 2 -t $(SECONDS)
 
+static:
+	@selftests/vm/install-packages build static
+	@selftests/static
+
 check-all: packages check-clang
 	@selftests/run $(KERNELS)
 
@@ -106,4 +110,4 @@ clean:
 FORCE:
 # see userspace/examples/chat-server
 .PHONY: chat-torture demo-restart
-.PHONY: all module lib tools load unload check check-all check-clang torture demo bench packages install deb check-deb clean FORCE
+.PHONY: all static module lib tools load unload check check-all check-clang torture demo bench packages install deb check-deb clean FORCE
