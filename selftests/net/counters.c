@@ -3,6 +3,7 @@
  * /proc/net/websocket_stat: one counter for each way in which a connection fails, one for each other event, per network
  * namespace. Every failure counts once, in its own line and in no other.
  */
+#include <fcntl.h>
 #include <sched.h>
 
 #include "shapes.h"
@@ -100,6 +101,34 @@ CASE(counters, per_namespace)
 	peer_write(LINK);
 	expect_error(LINK, EPROTO);
 	equal(0, counter(NULL));
+}
+
+/* Row 17: a namespace that only its sockets keep; it ends with them. */
+CASE(counters, row17_namespace_of_sockets_alone)
+{
+	int home = must(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC)), i;
+
+	for (i = 0; i < 8; i++) {
+		must(setns(home, CLONE_NEWNET));
+		fresh_netns();
+		link_close(LINK);
+		link_start_default(LINK, &variant->shape);
+		equal(1, counter("Opened"));
+		must(setns(home, CLONE_NEWNET));
+		link_configure(LINK, &(struct websocket_config){ .ping_interval_ms = 60000 });
+		put(OUT, .opcode = OP_TEXT, .text = "is anybody there?");
+		peer_write(LINK);
+		expect_text(LINK, "is anybody there?");
+		equal(2, ws_send(self->link.ws, OP_TEXT, "no", 2, 0));
+		wire_expect(WIRE, OP_TEXT, true, "no", 2);
+		equal(1, counter("Opened"));
+		/* the last words are said when no process has a socket any more */
+		if (i & 1)
+			link_close_peer(LINK);
+		if (i & 2)
+			equal(4, ws_send(self->link.ws, OP_TEXT, "open", 4, MSG_MORE));
+	}
+	close(home);
 }
 
 SELFTEST_MAIN

@@ -103,4 +103,40 @@ CASE(keepalive, of_a_stopped_process)
 	equal(128 + SIGKILL, reap(pid));
 }
 
+/* Until the connection ends: pings, and at most one Close behind them. */
+static void expect_pings_and_the_end(struct wire *w)
+{
+	enum wire_result result;
+	bool closed = false;
+
+	while ((result = wire_read(w)) == WIRE_FRAME) {
+		check(!closed && (w->seen.opcode == OP_PING || w->seen.opcode == OP_CLOSE));
+		closed = w->seen.opcode == OP_CLOSE;
+	}
+	equal(WIRE_END, result);
+}
+
+/* Row 57, pitfall 31: close() at any moment, with timers that are pending, firing, or waiting for the lock. */
+CASE(keepalive, row57_pitfall31_timers_at_close)
+{
+	enum { LINKS = 20, ROUNDS = 6 };
+	struct link l[LINKS];
+	int round, i;
+
+	for (round = 0; round < ROUNDS; round++) {
+		for (i = 0; i < LINKS; i++) {
+			link_start_default(&l[i], &variant->shape);
+			/* the third time the pong is due at once too, and so are Close and failure */
+			every(&l[i], 1, i % 3 ? 20000 : 1);
+		}
+		usleep(1000 * round);
+		for (i = 0; i < LINKS; i++)
+			link_close_ws(&l[i]);
+		for (i = 0; i < LINKS; i++) {
+			expect_pings_and_the_end(&l[i].wire);
+			link_close(&l[i]);
+		}
+	}
+}
+
 SELFTEST_MAIN

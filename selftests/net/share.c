@@ -406,4 +406,53 @@ CASE(share, row12_looked_at_from_all_sides)
 		check(!pthread_join(lookers[i], NULL));
 }
 
+static volatile bool go;
+
+static void *attach_and_start(void *argument)
+{
+	struct link *l = argument;
+	int result;
+
+	while (!go)
+		;
+	result = ulp_attach(l->ws);
+	check(!result || errno == EEXIST);
+	ws_info(l->ws);
+	link_configure(l, &(struct websocket_config){ .max_message = 100 });
+	return (void *)(long)!result;
+}
+
+/* Row 12: TCP_ULP and the start by several threads at a time, while bytes come in. */
+CASE(share, row12_started_by_several)
+{
+	pthread_t threads[3];
+	void *attached;
+	int round, i;
+
+	for (round = 0; round < 40; round++) {
+		long sum = 0;
+
+		link_close(LINK);
+		link_open(LINK, &variant->shape);
+		put(OUT, .opcode = OP_TEXT, .text = "first");
+		put(OUT, .opcode = OP_PING);
+		put(OUT, .opcode = OP_TEXT, .text = "second");
+		go = false;
+		for (i = 0; i < 3; i++)
+			check(!pthread_create(&threads[i], NULL, attach_and_start, LINK));
+		peer_feed(LINK);
+		go = true;
+		for (i = 0; i < 3; i++) {
+			check(!pthread_join(threads[i], &attached));
+			sum += (long)attached;
+		}
+		equal(1, sum);
+		peer_fed(LINK);
+		expect_text(LINK, "first");
+		expect_text(LINK, "second");
+		wire_expect(WIRE, OP_PONG, true, "", 0);
+		expect_nothing(LINK);
+	}
+}
+
 SELFTEST_MAIN

@@ -53,12 +53,21 @@ static struct nlmsghdr *ask(int netlink, int type, const struct inet_diag_req_v2
 	return buffer;
 }
 
-static struct rtattr *attribute(struct rtattr *a, int len, int type)
+/* NULL: there is none. */
+static struct rtattr *find(struct rtattr *a, int len, int type)
 {
 	for (; RTA_OK(a, len); a = RTA_NEXT(a, len))
 		if ((a->rta_type & ~NLA_F_NESTED) == type)
 			return a;
-	fail("no attribute %d", type);
+	return NULL;
+}
+
+static struct rtattr *attribute(struct rtattr *a, int len, int type)
+{
+	a = find(a, len, type);
+	if (!a)
+		fail("no attribute %d", type);
+	return a;
 }
 
 static struct websocket_info diag_info(int fd)
@@ -136,6 +145,85 @@ CASE(sockdiag, row55_destroy)
 	refuses(ECONNABORTED, ws_send(self->link.ws, 0, "x", 1, MSG_NOSIGNAL));
 	wire_expect_reset(WIRE);
 	close(netlink);
+}
+
+static volatile bool stop;
+
+/* The state of a socket in a dump; -1: no message socket, or one that is being closed. */
+static int dumped_state(struct nlmsghdr *h)
+{
+	struct rtattr *a = (struct rtattr *)((char *)NLMSG_DATA(h) + NLMSG_ALIGN(sizeof(struct inet_diag_msg)));
+	struct websocket_info info;
+
+	a = find(a, h->nlmsg_len - NLMSG_SPACE(sizeof(struct inet_diag_msg)), INET_DIAG_ULP_INFO);
+	if (a)
+		a = find(RTA_DATA(a), RTA_PAYLOAD(a), WEBSOCKET_ULP_INFO);
+	if (!a)
+		return -1;
+	equal(sizeof(info), RTA_PAYLOAD(a));
+	memcpy(&info, RTA_DATA(a), sizeof(info));
+	check(info.state <= WEBSOCKET_STATE_FAILED && !info.reserved);
+	return info.state;
+}
+
+/* Lists all sockets of a family, as `ss' does, until it is told to stop; how many message sockets it has seen. */
+static void *dump(void *argument)
+{
+	struct { struct nlmsghdr h; struct inet_diag_req_v2 r; } message = {
+		.h = { .nlmsg_len = sizeof(message), .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+		       .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
+		.r = { .sdiag_family = *(enum family *)argument == IPV4 ? AF_INET : AF_INET6, .sdiag_protocol = IPPROTO_TCP,
+		       .idiag_ext = 1 << (INET_DIAG_INFO - 1), .idiag_states = ~0U },
+	};
+	int netlink = must(socket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG));
+	char buffer[32768] __attribute__((aligned(8)));
+	long seen = 0;
+
+	while (!stop) {
+		bool done = false;
+
+		equal(sizeof(message), send(netlink, &message, sizeof(message), 0));
+		while (!done) {
+			int len = must(recv(netlink, buffer, sizeof(buffer), 0));
+			struct nlmsghdr *h = (struct nlmsghdr *)buffer;
+
+			for (; NLMSG_OK(h, len); h = NLMSG_NEXT(h, len)) {
+				check(h->nlmsg_type != NLMSG_ERROR);
+				done = h->nlmsg_type == NLMSG_DONE;
+				seen += !done && dumped_state(h) >= 0;
+			}
+		}
+	}
+	close(netlink);
+	return (void *)seen;
+}
+
+/* Rows 12, pitfall 30: sockets are looked at without a lock while the protocol comes, starts and goes. */
+CASE(sockdiag, row12_pitfall30_dumped_in_every_moment)
+{
+	enum family family = variant->shape.family;
+	pthread_t dumpers[2];
+	void *seen;
+	int i;
+
+	stop = false;
+	for (i = 0; i < 2; i++)
+		check(!pthread_create(&dumpers[i], NULL, dump, &family));
+	for (i = 0; i < 150; i++) {
+		struct link l;
+
+		link_start_default(&l, &variant->shape);
+		put_close(&l.out, 1000, "a reason, which is in memory of its own");
+		peer_write(&l);
+		if (i % 3)
+			expect_end(&l, 1000);
+		link_close(&l);
+	}
+	stop = true;
+	for (i = 0; i < 2; i++) {
+		check(!pthread_join(dumpers[i], &seen));
+		check((long)seen > 0);
+	}
 }
 
 SELFTEST_MAIN

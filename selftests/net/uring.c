@@ -137,53 +137,143 @@ CASE(uring, row51_send_zc)
 	intact(LINK);
 }
 
-/* Pitfall 27: one request for many messages, each in a buffer of its own, with its record. */
-CASE(uring, pitfall27_multishot_with_provided_buffers)
-{
-	enum { BUFFERS = 8, ROOM = 256 };
-	static const char *const texts[] = { "one", "two two", "three three three" };
-	struct msghdr h = { .msg_controllen = CMSG_SPACE(sizeof(struct websocket_msg)) };
-	struct io_uring_buf_reg reg = { .ring_entries = BUFFERS, .bgid = 1 };
-	struct io_uring_buf_ring *ring;
-	struct io_uring_sqe *sqe;
-	unsigned char *buffers;
-	unsigned int flags, i;
-	int n;
+/* One recvmsg request for many messages, each completion in a buffer of its own, with its record. */
+enum { BUFFERS = 8, ROOM = 256 };
 
-	check(!posix_memalign((void **)&ring, 4096, 4096) && !posix_memalign((void **)&buffers, 4096, BUFFERS * ROOM));
-	reg.ring_addr = (unsigned long)ring;
-	io_uring_buf_ring_init(ring);
-	equal(0, io_uring_register_buf_ring(&self->ring, &reg, 0));
+struct multishot {
+	struct msghdr			h;
+	struct io_uring_buf_ring	*ring;
+	unsigned char			*buffers;
+};
+
+static void multishot_start(struct multishot *m, struct io_uring *ring, int fd)
+{
+	struct io_uring_buf_reg reg = { .ring_entries = BUFFERS, .bgid = 1 };
+	struct io_uring_sqe *sqe;
+	unsigned int i;
+
+	m->h = (struct msghdr){ .msg_controllen = CMSG_SPACE(sizeof(struct websocket_msg)) };
+	check(!posix_memalign((void **)&m->ring, 4096, 4096));
+	check(!posix_memalign((void **)&m->buffers, 4096, BUFFERS * ROOM));
+	reg.ring_addr = (unsigned long)m->ring;
+	io_uring_buf_ring_init(m->ring);
+	equal(0, io_uring_register_buf_ring(ring, &reg, 0));
 	for (i = 0; i < BUFFERS; i++)
-		io_uring_buf_ring_add(ring, buffers + i * ROOM, ROOM, i, io_uring_buf_ring_mask(BUFFERS), i);
-	io_uring_buf_ring_advance(ring, BUFFERS);
-	sqe = next(&self->ring);
-	io_uring_prep_recvmsg_multishot(sqe, self->link.ws, &h, 0);
+		io_uring_buf_ring_add(m->ring, m->buffers + i * ROOM, ROOM, i, io_uring_buf_ring_mask(BUFFERS), i);
+	io_uring_buf_ring_advance(m->ring, BUFFERS);
+	sqe = next(ring);
+	io_uring_prep_recvmsg_multishot(sqe, fd, &m->h, 0);
 	sqe->flags |= IOSQE_BUFFER_SELECT;
 	sqe->buf_group = 1;
-	equal(1, io_uring_submit(&self->ring));
-	for (i = 0; i < ARRAY_SIZE(texts); i++) {
-		struct io_uring_recvmsg_out *o;
-		struct cmsghdr *c;
+	equal(1, io_uring_submit(ring));
+}
 
+static void multishot_free(struct multishot *m)
+{
+	free(m->buffers);
+	free(m->ring);
+}
+
+/* The next completion, which is not the last one, brings this payload and a record of this type; the record. */
+static void *multishot_take(struct multishot *m, struct io_uring *ring, const char *text, int type)
+{
+	struct io_uring_recvmsg_out *o;
+	unsigned int flags;
+	struct cmsghdr *c;
+	int n = result(ring, &flags);
+
+	check(n > 0 && flags & IORING_CQE_F_MORE && flags & IORING_CQE_F_BUFFER);
+	o = io_uring_recvmsg_validate(m->buffers + (flags >> IORING_CQE_BUFFER_SHIFT) * ROOM, n, &m->h);
+	check(o && o->flags & MSG_EOR);
+	equal(strlen(text), io_uring_recvmsg_payload_length(o, n, &m->h));
+	check(!memcmp(io_uring_recvmsg_payload(o, &m->h), text, strlen(text)));
+	c = io_uring_recvmsg_cmsg_firsthdr(o, &m->h);
+	check(c && c->cmsg_level == SOL_WEBSOCKET && c->cmsg_type == type);
+	return CMSG_DATA(c);
+}
+
+/* The request ends: with the end of the stream, or with an empty message, which the kernel takes for it. */
+static void multishot_ends(struct io_uring *ring)
+{
+	unsigned int flags;
+
+	result(ring, &flags);
+	check(!(flags & IORING_CQE_F_MORE));
+}
+
+/* Pitfall 27 */
+CASE(uring, pitfall27_multishot_with_provided_buffers)
+{
+	static const char *const texts[] = { "one", "two two", "three three three" };
+	struct multishot m;
+	unsigned int i;
+
+	multishot_start(&m, &self->ring, self->link.ws);
+	for (i = 0; i < ARRAY_SIZE(texts); i++) {
 		put(OUT, .opcode = OP_TEXT, .text = texts[i]);
 		peer_write(LINK);
-		n = result(&self->ring, &flags);
-		check(n > 0 && flags & IORING_CQE_F_MORE && flags & IORING_CQE_F_BUFFER);
-		o = io_uring_recvmsg_validate(buffers + (flags >> IORING_CQE_BUFFER_SHIFT) * ROOM, n, &h);
-		check(o && o->flags & MSG_EOR);
-		equal(strlen(texts[i]), io_uring_recvmsg_payload_length(o, n, &h));
-		check(!memcmp(io_uring_recvmsg_payload(o, &h), texts[i], strlen(texts[i])));
-		c = io_uring_recvmsg_cmsg_firsthdr(o, &h);
-		check(c && c->cmsg_level == SOL_WEBSOCKET && c->cmsg_type == WEBSOCKET_MSG && *CMSG_DATA(c) == OP_TEXT);
+		equal(OP_TEXT, *(unsigned char *)multishot_take(&m, &self->ring, texts[i], WEBSOCKET_MSG));
 	}
 	put_close(OUT, 1000, "");
 	peer_write(LINK);
-	n = result(&self->ring, &flags);
-	check(!(flags & IORING_CQE_F_MORE));
+	multishot_ends(&self->ring);
 	expect_end(LINK, 1000);
-	free(buffers);
-	free(ring);
+	multishot_free(&m);
+}
+
+/* Pitfall 27: an empty message alone is the end of the request, in a batch with others it is not. */
+CASE(uring, pitfall27_multishot_of_batches)
+{
+	static const struct websocket_batch want[] = {
+		{ .opcode = OP_TEXT, .flags = WEBSOCKET_MSG_BEGIN | WEBSOCKET_MSG_END },
+		{ .len = 3, .opcode = OP_BINARY, .flags = WEBSOCKET_MSG_BEGIN | WEBSOCKET_MSG_END },
+	};
+	struct multishot m;
+	int i;
+
+	link_configure(LINK, &(struct websocket_config){ .flags = WEBSOCKET_F_BATCH });
+	self->link.shape.segmentation = SEGMENT_ALL;
+	multishot_start(&m, &self->ring, self->link.ws);
+	for (i = 0; i < 2; i++) {
+		put(OUT, .opcode = OP_TEXT);
+		put(OUT, .opcode = OP_BINARY, .text = "two");
+		peer_write(LINK);
+		check(!memcmp(multishot_take(&m, &self->ring, "two", WEBSOCKET_BATCH), want, sizeof(want)));
+	}
+	put(OUT, .opcode = OP_TEXT);
+	peer_write(LINK);
+	multishot_ends(&self->ring);
+	link_configure(LINK, &(struct websocket_config){ 0 });
+	intact(LINK);
+	multishot_free(&m);
+}
+
+/* A batch comes by one request and goes back by another, as it is. */
+CASE(uring, batch_there_and_back)
+{
+	char buffer[64], control[CMSG_SPACE(4 * sizeof(struct websocket_batch))] __attribute__((aligned(8)));
+	struct iovec iov = { buffer, sizeof(buffer) };
+	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1,
+			    .msg_control = control, .msg_controllen = sizeof(control) };
+
+	link_configure(LINK, &(struct websocket_config){ .flags = WEBSOCKET_F_BATCH });
+	put(OUT, .opcode = OP_TEXT, .text = "one");
+	put(OUT, .opcode = OP_BINARY, .text = "two");
+	put(OUT, .opcode = OP_TEXT);
+	peer_write(LINK);
+	peer_settle(LINK);
+	io_uring_prep_recvmsg(next(&self->ring), self->link.ws, &h, 0);
+	equal(6, now(&self->ring));
+	check(h.msg_flags & MSG_EOR && CMSG_FIRSTHDR(&h)->cmsg_type == WEBSOCKET_BATCH);
+	equal(CMSG_LEN(3 * sizeof(struct websocket_batch)), CMSG_FIRSTHDR(&h)->cmsg_len);
+	iov.iov_len = 6;
+	io_uring_prep_sendmsg(next(&self->ring), self->link.ws, &h, 0);
+	equal(6, now(&self->ring));
+	wire_expect(WIRE, OP_TEXT, true, "one", 3);
+	wire_expect(WIRE, OP_BINARY, true, "two", 3);
+	wire_expect(WIRE, OP_TEXT, true, "", 0);
+	link_configure(LINK, &(struct websocket_config){ 0 });
+	intact(LINK);
 }
 
 CASE(uring, poll)

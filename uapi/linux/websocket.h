@@ -59,10 +59,12 @@
  *
  *	errno		sent	why the connection failed
  *	EPROTO		1002	the peer broke the framing: mask, RSV, opcode, length, fragmentation, Close payload
- *	EILSEQ		1007	text, or a close reason, that is not UTF-8
+ *	EILSEQ		1007	text, or a close reason, that is not UTF-8; as soon as it is there, also before the end of its message
  *	EMSGSIZE	1009	a message larger than max_message
  *	ETIMEDOUT	-	no pong, or no Close, in time; or TCP gave up
- *	ECONNRESET	-	the peer reset the connection
+ *	ECONNRESET	-	the peer reset the connection; TCP's other errors likewise (ECONNABORTED after SOCK_DESTROY)
+ *	EFAULT		1011	bytes arrived in memory that the CPU cannot read (a device's); a bad buffer of the caller is EFAULT too,
+ *				once, and nothing is lost
  *	EPIPE		-	somebody else read or wrote this connection's bytes (a thread that was blocked in recv() or
  *				send() when the protocol started): the framing is lost
  *
@@ -71,6 +73,10 @@
  * empty message is then shown all the same. After shutdown(SHUT_RD) what has come can be read, then the end. MSG_ERRQUEUE reads the
  * socket's error queue, as for TCP: transmit time stamps, whose SOF_TIMESTAMPING_OPT_ID counts bytes of the stream, frame headers and
  * the kernel's own control frames included. TCP_INQ is refused (EOPNOTSUPP).
+ *
+ * Pings are answered whatever stands unread before them, as long as the peer can send: until unread messages have filled the
+ * receive buffer. Of more than 16 that arrive at once, or while 16 pongs are unacknowledged, the last ones get one pong, to the
+ * latest (RFC 6455 5.5.3).
  *
  * read() and recv() work too. SIOCINQ says how many bytes of the first frame can be read now; SO_RCVLOWAT has no effect.
  * MSG_PEEK shows and changes nothing. MSG_WAITALL waits for the end of the message (or a full buffer). With WEBSOCKET_F_PING or
@@ -81,7 +87,8 @@
  * record SOL_WEBSOCKET/WEBSOCKET_BATCH instead of WEBSOCKET_MSG: an array of struct websocket_batch, one entry a message, as
  * many as the control buffer holds (at most WEBSOCKET_BATCH_MAX), and MSG_EOR. A message that does not fit stays for the next
  * call; alone it comes in parts, one entry and no MSG_EOR each time but the last. The end (with WEBSOCKET_MSG) and errors are
- * reported alone. A caller without room for one entry gets one message a call, as without batches.
+ * reported alone. A caller without room for one entry gets one message a call, as without batches. The buffer should have room for a
+ * struct websocket_msg too: the end comes with one.
  *
  * SENDING
  *
@@ -99,7 +106,8 @@
  *
  * The return value counts payload bytes. When not all of a message could be taken (non-blocking, time-out, signal) it is
  * short, and the message stays open: the next send continues it, with or without MSG_MORE. A short batch ends at a
- * message boundary, unless not even its first message fitted.
+ * message boundary, unless not even its first message fitted. Whether empty messages at that boundary went out does not show: where
+ * a batch may be short, they are better sent alone.
  *
  * PING and PONG take at most 125 bytes. CLOSE takes nothing, or a code in network byte order and a reason in UTF-8, at most 125
  * bytes together (RFC 6455 5.5.1); after it nothing but the peer's messages and its Close is expected, and sends are EPIPE.
@@ -117,6 +125,7 @@
  *
  * ENDING
  *
+ * A program that wants to close in order sends CLOSE, or calls shutdown(SHUT_WR), receives until the end, and calls close().
  * shutdown(SHUT_WR) sends Close 1000, then FIN; messages of the peer can still be read. close() sends Close (1000, or 1001
  * if the process is dying; a hint only) when no message is left unread, and resets the connection otherwise, as TCP does; with
  * SO_LINGER and a time of 0 it resets the connection and sends nothing.
