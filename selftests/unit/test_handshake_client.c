@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /* The client's handshake: URLs, the request, every answer that must not be believed, and connecting. */
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 
 #include "handshake.h"
@@ -296,6 +297,44 @@ static void both_sides(void)
 	}
 }
 
+/* Serves two clients; when the second one connects, the first one has its answer. */
+static void *serve_two(void *listener)
+{
+	struct kws_options opt = { .flags = KWS_F_NO_START };
+	struct pollfd p = { .fd = *(int *)listener, .events = POLLIN };
+	int first = accept(p.fd, NULL, NULL), second;
+
+	CHECK(poll(&p, 1, 200) == 0, "a second connection before the first is established");
+	CHECK(!kws_accept(first, &opt), "serving the first");
+	second = accept(p.fd, NULL, NULL);
+	CHECK(!kws_accept(second, &opt), "serving the second");
+	close(first);
+	close(second);
+	return NULL;
+}
+
+/* RFC 6455 4.1: at most one connection to an address is not established yet. */
+static void one_after_the_other(void)
+{
+	struct kws_options opt = { .flags = KWS_F_NO_START };
+	struct sockaddr_storage addr;
+	pthread_t thread;
+	socklen_t len;
+	char url[100];
+	int first, second, l = listener(&addr, &len, AF_INET);
+
+	snprintf(url, sizeof(url), "ws://127.0.0.1:%d/", ntohs(((struct sockaddr_in *)&addr)->sin_port));
+	pthread_create(&thread, NULL, serve_two, &l);
+	first = kws_connect(url, &opt);
+	second = kws_connect(url, &opt);
+	if (first < 0 || second < 0)
+		die("no connection");	/* the server would wait for ever */
+	pthread_join(thread, NULL);
+	close(first);
+	close(second);
+	close(l);
+}
+
 static void nobody_there(void)
 {
 	struct kws_options opt = { .flags = KWS_F_NO_START, .timeout_ms = 50 };
@@ -330,6 +369,7 @@ static const struct tap_test tests[] = {
 	{ "nothing slips into the request", bad_options },
 	{ "RFC 6455 4.1, 10: subprotocols are tokens", bad_subprotocols },
 	{ "client and server, IPv4, IPv6, by name", both_sides },
+	{ "one connection after the other", one_after_the_other },
 	{ "time-out and refusal", nobody_there },
 	{ "errors in words", words },
 };

@@ -125,6 +125,10 @@ KWS_API int kws_accept(int fd, const struct kws_options *opt);
  * @url: "ws://host[:port][/path][?query]"; the host is a name, an IPv4 address or an IPv6 address in brackets
  * @opt: options, or NULL
  *
+ * The connection is established, or has failed, when this returns: so a program that calls it again and again makes one
+ * connection after the other, as RFC 6455 4.1 wants it. Threads and processes know nothing of each other here, nor do handshakes
+ * begun with kws_connect_start(): that no two of them connect to the same address at the same time is up to the program.
+ *
  * Return: a message socket in the client role, blocking, close-on-exec. -EINVAL: not such a URL, or bad options;
  * -EPROTONOSUPPORT: wss; -EHOSTUNREACH: the name is unknown; -ECONNREFUSED: nobody listens there, or the server
  * answered with another status than 101; -EPROTO: its 101 is not valid; -EMSGSIZE: its head was too long;

@@ -35,6 +35,7 @@ static const char help[] =
 "  -o, --origin ORIGIN    send this Origin\n"
 "  -H, --header LINE      send this header too (again for more)\n"
 "      --max-message SIZE refuse to receive larger ones (default 64M)\n"
+"  -v, --verbose          print the reason too when the server closes: not for end users\n"
 "  -h, --help             this text\n"
 "\n"
 "Exit status: 0 closed in order; 1 usage; 2 no connection; 3 the connection failed;\n"
@@ -60,7 +61,7 @@ struct client {
 	const char *message[MAX_MESSAGES];
 	unsigned int messages, next;
 	unsigned long wanted, got;
-	bool binary, wait_for_pong;
+	bool binary, wait_for_pong, verbose;
 	uint32_t wait_ms, timeout_ms;
 	uint16_t code;
 	const char *reason;
@@ -111,6 +112,7 @@ static const struct option options[] = {
 	{ "origin", required_argument, NULL, 'o' },
 	{ "header", required_argument, NULL, 'H' },
 	{ "max-message", required_argument, NULL, OPT_MAX },
+	{ "verbose", no_argument, NULL, 'v' },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 }
 };
@@ -155,6 +157,9 @@ static void set_option(struct client *c, struct kws_options *opt, struct websock
 		break;
 	case OPT_MAX:
 		config->max_message = parse_size("--max-message", optarg);
+		break;
+	case 'v':
+		c->verbose = true;
 		break;
 	case 'h':
 		fputs(help, stdout);
@@ -295,13 +300,14 @@ static void show(struct client *c, const struct kws_message *msg, const char *da
 static int ended(struct client *c, uint16_t code)
 {
 	bool done = c->got >= c->wanted && !c->wait_for_pong && !c->piece.there;
-	char reason[124];
+	char reason[124] = "";
 
 	if (code == 1006)
 		fatal(EXIT_FAILED, "the connection ended without Close");
 	if (done && (code == 1000 || code == 1001 || code == 1005 || (c->closing && code == c->code)))
 		return 0;
-	if (kws_close_reason(c->fd, reason, sizeof(reason)) < 0)
+	/* RFC 6455 5.5.1: for debugging only */
+	if (c->verbose && kws_close_reason(c->fd, reason, sizeof(reason)) < 0)
 		*reason = 0;
 	fprintf(stderr, "kws: closed by the server: %d%s%s\n", code, *reason ? " " : "", reason);
 	return EXIT_CLOSED;
@@ -407,7 +413,7 @@ int connect_main(int argc, char **argv)
 	struct kws_options opt = { .config = &config };
 	int option;
 
-	while ((option = getopt_long(argc, argv, "m:bn:Pw:t:c:s:o:H:h", options, NULL)) >= 0)
+	while ((option = getopt_long(argc, argv, "m:bn:Pw:t:c:s:o:H:vh", options, NULL)) >= 0)
 		set_option(&c, &opt, &config, option);
 	if (optind + 1 != argc)
 		fatal(EXIT_USAGE, "which URL? See kws connect --help");
