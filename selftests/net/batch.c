@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "shapes.h"
+#include "../../userspace/lib/kws.h"
 
 FIXTURE_CUTS(batch);
 
@@ -240,6 +241,42 @@ CASE(batch, the_end_comes_alone)
 	equal(WEBSOCKET_MSG, g.type);
 	equal(OP_CLOSE, g.msg.opcode);
 	equal(4000, g.msg.close_code);
+}
+
+/* kws_recv() has no place to say where a message ends: one a call. */
+CASE(batch, library_receives_one)
+{
+	struct kws_message m;
+	char buffer[64];
+
+	use_batches(LINK, 0);
+	put(OUT, .opcode = OP_TEXT, .text = "one");
+	put(OUT, .opcode = OP_BINARY);
+	put(OUT, .opcode = OP_BINARY, .text = "three");
+	put_close(OUT, 4000, "");
+	arrived(LINK);
+	equal(3, kws_recv(self->link.ws, buffer, sizeof(buffer), 0, &m));
+	check(!memcmp(buffer, "one", 3) && m.opcode == OP_TEXT && m.begin && m.end && !m.frame_left && !m.close_code);
+	equal(0, kws_recv(self->link.ws, buffer, sizeof(buffer), 0, &m));
+	check(m.opcode == OP_BINARY && m.begin && m.end);
+	equal(3, kws_recv(self->link.ws, buffer, 3, 0, &m));
+	check(!memcmp(buffer, "thr", 3) && m.opcode == OP_BINARY && m.begin && !m.end);
+	equal(2, kws_recv(self->link.ws, buffer, sizeof(buffer), 0, &m));
+	check(!memcmp(buffer, "ee", 2) && m.opcode == OP_BINARY && !m.begin && m.end);
+	equal(0, kws_recv(self->link.ws, buffer, sizeof(buffer), 0, &m));
+	check(kws_is_end(&m) && m.close_code == 4000 && !m.begin && !m.end);
+}
+
+/* Without batches the record is whole. */
+CASE(batch, library_knows_what_is_left)
+{
+	struct kws_message m;
+	char buffer[64];
+
+	put(OUT, .opcode = OP_TEXT, .text = "0123456789");
+	arrived(LINK);
+	equal(3, kws_recv(self->link.ws, buffer, 3, 0, &m));
+	check(m.opcode == OP_TEXT && m.begin && !m.end && m.frame_left == 7);
 }
 
 CASE(batch, errors_come_alone)

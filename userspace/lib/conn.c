@@ -13,12 +13,10 @@
  * struct kws_conn - a connection
  * @fd: its descriptor
  * @engine: the library's engine; NULL: the kernel's protocol runs it
- * @batch: kernel: WEBSOCKET_F_BATCH is set
  */
 struct kws_conn {
 	int fd;
 	struct engine *engine;
-	bool batch;
 };
 
 static int wanted_engine(int engine)
@@ -49,13 +47,6 @@ static bool falls_back(int err)
 	return err == -ENOENT || err == -EPERM || err == -ENOPROTOOPT || err == -EOPNOTSUPP || err == -EEXIST || err == -EBUSY;
 }
 
-static bool kernel_batches(int fd)
-{
-	struct websocket_info info;
-
-	return !kws_info(fd, &info) && info.flags & WEBSOCKET_F_BATCH;
-}
-
 struct kws_conn *kws_conn_new(int fd, const struct websocket_config *config, int engine)
 {
 	struct kws_conn *c = calloc(1, sizeof(*c));
@@ -70,8 +61,6 @@ struct kws_conn *kws_conn_new(int fd, const struct websocket_config *config, int
 	if (engine == KWS_ENGINE_USER || (engine == KWS_ENGINE_ANY && falls_back(err))) {
 		c->engine = engine_new(fd, config);
 		err = c->engine ? 0 : -errno;
-	} else if (!err) {
-		c->batch = kernel_batches(fd);
 	}
 	if (!err)
 		return c;
@@ -194,11 +183,11 @@ ssize_t kws_conn_recv(struct kws_conn *c, void *buf, size_t len, int flags, stru
 	struct websocket_batch one;
 	unsigned int count = 1;
 
-	if (c->engine ? c->engine->flags & WEBSOCKET_F_BATCH : c->batch)
+	if (!c->engine)
+		return kws_recv(c->fd, buf, len, flags, msg);
+	if (c->engine->flags & WEBSOCKET_F_BATCH)
 		return kws_conn_recv_batch(c, buf, len, flags, &one, &count, msg);
-	if (c->engine)
-		return engine_recv(c->engine, &iov, 1, flags, msg, NULL, NULL);
-	return kws_recv(c->fd, buf, len, flags, msg);
+	return engine_recv(c->engine, &iov, 1, flags, msg, NULL, NULL);
 }
 
 /* What a single message says of itself, as an entry of a batch. */
@@ -301,9 +290,5 @@ int kws_conn_info(struct kws_conn *c, struct websocket_info *info)
 
 int kws_conn_configure(struct kws_conn *c, const struct websocket_config *config)
 {
-	int err = c->engine ? engine_configure(c->engine, config) : kws_start(c->fd, config);
-
-	if (!err && !c->engine)
-		c->batch = config && config->flags & WEBSOCKET_F_BATCH;
-	return err;
+	return c->engine ? engine_configure(c->engine, config) : kws_start(c->fd, config);
 }

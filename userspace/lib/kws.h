@@ -291,6 +291,8 @@ static inline bool kws_is_end(const struct kws_message *msg)
  * @flags: of recvmsg(): MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL
  * @msg: filled in, also on errors (then with zeros)
  *
+ * One message with WEBSOCKET_F_BATCH too; msg->frame_left is then not known, and 0.
+ *
  * Return: bytes. 0 is an empty message, or the end: ask kws_is_end(). -EAGAIN, -EINTR, -EFAULT, or why the connection
  * failed: -EPROTO, -EILSEQ, -EMSGSIZE, -ETIMEDOUT, -ECONNRESET, -EPIPE.
  */
@@ -439,7 +441,7 @@ KWS_API bool kws_conn_pending(const struct kws_conn *c);
 
 /*
  * As the calls of the same names above, with a connection in place of the descriptor. The descriptor's O_NONBLOCK, SO_RCVTIMEO and
- * SO_SNDTIMEO count for both engines. With WEBSOCKET_F_BATCH too, kws_conn_recv() receives one message.
+ * SO_SNDTIMEO count for both engines.
  */
 KWS_API ssize_t kws_conn_recv(struct kws_conn *c, void *buf, size_t len, int flags, struct kws_message *msg);
 KWS_API ssize_t kws_conn_send(struct kws_conn *c, int opcode, const void *buf, size_t len, int flags);

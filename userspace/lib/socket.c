@@ -39,28 +39,38 @@ static void *find_record(struct msghdr *mh, int type, size_t *len)
 	return NULL;
 }
 
-/* Reads the record of one message; MSG_EOR decides about the end. */
+/*
+ * Room for one record of either kind, but not for two entries of a batch, whose messages would come glued together. Of frame_left the
+ * last byte is cut off: the highest, which is 0, or the lowest, without which it is not known.
+ */
+#define ONE	(2 * sizeof(struct websocket_batch) - 1)
+
+/* Reads the record of one message, of which the end may be cut off; MSG_EOR decides about the end. */
 static void read_message(struct msghdr *mh, struct kws_message *msg)
 {
-	struct websocket_msg record;
+	struct websocket_msg record = { 0 };
+	struct websocket_batch one;
 	size_t len;
 	void *data = find_record(mh, WEBSOCKET_MSG, &len);
 
 	msg->end = mh->msg_flags & MSG_EOR;
-	if (!data)
-		return;
-	/* a control buffer for one entry of a batch holds the first half only */
-	memset(&record, 0, sizeof(record));
-	memcpy(&record, data, len < sizeof(record) ? len : sizeof(record));
+	if (data) {
+		memcpy(&record, data, len < sizeof(record) ? len : sizeof(record));
+		msg->close_code = record.close_code;
+		if (len == sizeof(record) || (len >= ONE && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__))
+			msg->frame_left = record.frame_left;
+	} else if ((data = find_record(mh, WEBSOCKET_BATCH, &len)) && len >= sizeof(one)) {
+		memcpy(&one, data, sizeof(one));
+		record.opcode = one.opcode;
+		record.flags = one.flags;
+	}
 	msg->opcode = record.opcode;
 	msg->begin = record.flags & WEBSOCKET_MSG_BEGIN;
-	msg->close_code = record.close_code;
-	msg->frame_left = record.frame_left;
 }
 
 ssize_t kws_recv(int fd, void *buf, size_t len, int flags, struct kws_message *msg)
 {
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct websocket_msg))];
+	_Alignas(struct cmsghdr) char control[CMSG_LEN(ONE)];
 	struct iovec iov = { .iov_base = buf, .iov_len = len };
 	struct msghdr mh = {
 		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control),
