@@ -14,6 +14,7 @@
 #   make bench            instructions and memory against plain TCP and other libraries
 #   make install          below DESTDIR; PREFIX is /usr/local
 #   make deb              Debian packages, in build/deb
+#   make check-dkms       dkms add, build, install from the tree, there
 #   make check-deb        installs, uses and purges them in a clean Debian in a virtual machine
 #
 # W=1 and C=1 are kbuild's: more compiler warnings, sparse.  Everything that is made goes
@@ -105,10 +106,14 @@ deb:
 check-deb: deb
 	@selftests/deb
 
+check-dkms:
+	@selftests/vm/install-packages build vm deb
+	@selftests/deb dkms
+
 clean:
 	rm -rf build
 
 FORCE:
 # see userspace/examples/chat-server
 .PHONY: chat-torture demo-restart
-.PHONY: all static module lib tools load unload check check-all check-clang torture demo bench packages install deb check-deb clean FORCE
+.PHONY: all static module lib tools load unload check check-all check-clang torture demo bench packages install deb check-deb check-dkms clean FORCE
