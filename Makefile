@@ -10,7 +10,8 @@
 #   make check-clang      the module built by clang, against a tree configured for it
 #   make chat-torture   the chat example, 5,000 clients, 50 restarts and kills in each manner
 #   make static           what compilers, checkpatch, coccinelle and analyzers say
-#   make torture          random sessions for SECONDS=1800
+#   make torture          random sessions for SECONDS=1800, then peers that want to cost much
+#   make soak             mixed load for MINUTES=30
 #   make bench            instructions and memory against plain TCP and other libraries
 #   make install          below DESTDIR; PREFIX is /usr/local
 #   make deb              Debian packages, in build/deb
@@ -59,6 +60,15 @@ torture: build/$(KERNEL)/websocket.ko
 	@$(MAKE) --no-print-directory -s -C selftests/net OUT=$(TOP)/build/net all
 	@selftests/vm/run --kernel $(KERNEL) --load --mem 1536 --timeout $$(($(SECONDS) + 600)) -- \
 		build/net/sessions -s $$(date +%s)000000 -n 100000000 -j 2 -t $(SECONDS)
+	@selftests/vm/run --kernel $(KERNEL) --load --net --mem 1536 --timeout 7200 -- \
+		'TIMES=10 build/net/hostile && TIMES=10 build/net/lifetimes'
+
+# mixed load, every message verified: selftests/net/soak.c
+MINUTES ?= 30
+soak: build/$(KERNEL)/websocket.ko
+	@$(MAKE) --no-print-directory -s -C selftests/net OUT=$(TOP)/build/net all
+	@selftests/vm/run --kernel $(KERNEL) --load --mem 1536 --timeout $$(($(MINUTES) * 60 + 900)) -- \
+		env SECONDS=$$(($(MINUTES) * 60)) build/net/soak
 
 static:
 	@selftests/vm/install-packages build static
@@ -116,4 +126,4 @@ clean:
 FORCE:
 # see userspace/examples/chat-server
 .PHONY: chat-torture demo-restart
-.PHONY: all static module lib tools load unload check check-all check-clang torture demo bench packages install deb check-deb check-dkms clean FORCE
+.PHONY: all soak static module lib tools load unload check check-all check-clang torture demo bench packages install deb check-deb check-dkms clean FORCE

@@ -15,6 +15,9 @@ enum {
 	SMALL = 64 << 10,	/* for a connection on which nothing is unread: a few buffers that one segment may have brought */
 };
 
+/* long enough for any TIMES */
+#define ATTACK(name) TEST_F_TIMEOUT(hostile, name, 3600)
+
 FIXTURE(hostile) { struct link link, other; };
 FIXTURE_VARIANT(hostile) { struct shape shape; };
 SHAPE(hostile, server, SEGMENT_ALL, IPV4, false, false);
@@ -82,18 +85,18 @@ static void empty_fragments(struct link *l, const char *begins, int rounds)
 	holds_at_most(l->ws, SMALL);
 }
 
-CASE(hostile, row20_empty_fragments)
+ATTACK(row20_empty_fragments)
 {
 	empty_fragments(LINK, "", times(10));
 }
 
-CASE(hostile, row20_empty_fragments_behind_payload)
+ATTACK(row20_empty_fragments_behind_payload)
 {
 	empty_fragments(LINK, "begins and", 5);
 }
 
 /* Frames of two bytes and a mask, each a message, that nobody reads: the window closes. */
-CASE(hostile, tiny_messages_unread)
+ATTACK(tiny_messages_unread)
 {
 	struct link *l = LINK;
 	struct pollfd p = { .fd = l->peer, .events = POLLOUT };
@@ -124,7 +127,7 @@ CASE(hostile, tiny_messages_unread)
 }
 
 /* A frame of 2^62 bytes, of which none comes. */
-CASE(hostile, row23_2_to_the_62_and_silence)
+ATTACK(row23_2_to_the_62_and_silence)
 {
 	static const unsigned char server[14] = "\x82\xff\x40", client[10] = "\x82\x7f\x40";
 	struct link *l = LINK;
@@ -143,7 +146,7 @@ CASE(hostile, row23_2_to_the_62_and_silence)
 }
 
 /* Many connections, each a byte at a time. */
-CASE(hostile, one_byte_at_a_time)
+ATTACK(one_byte_at_a_time)
 {
 	enum { MOST = 5000, FRAME = 31 };
 	static struct link links[MOST];
@@ -175,7 +178,7 @@ CASE(hostile, one_byte_at_a_time)
 }
 
 /* Peers that take nothing, ever. */
-CASE(hostile, windows_that_stay_closed)
+ATTACK(windows_that_stay_closed)
 {
 	static struct link links[20];
 	unsigned char *big = new_pattern(8 << 20, 1);

@@ -15,6 +15,9 @@
 
 #include "intact.h"
 
+/* long enough for any TIMES */
+#define LIFE(name) TEST_F_TIMEOUT(lifetimes, name, 3600)
+
 FIXTURE(lifetimes) { struct link link; int held; };
 FIXTURE_VARIANT(lifetimes) { struct shape shape; };
 SHAPE(lifetimes, server, SEGMENT_FRAME, IPV4, false, false);
@@ -56,7 +59,7 @@ static int times(int n)
 }
 
 /* What an aborted message has been charged for has to come back each time. */
-CASE(lifetimes, row5_half_a_frame_and_gone)
+LIFE(row5_half_a_frame_and_gone)
 {
 	struct link *l = LINK;
 	int i, n = times(100);
@@ -146,7 +149,7 @@ static void *read_proc(void *unused)
 }
 
 /* Everybody looks at a socket that is attached, started, used and closed. */
-CASE(lifetimes, row12_pitfall30_attach_and_close_while_watched)
+LIFE(row12_pitfall30_attach_and_close_while_watched)
 {
 	void *(*const roles[])(void *) = { watch, watch, dump, read_proc };
 	pthread_t threads[4];
@@ -177,7 +180,7 @@ CASE(lifetimes, row12_pitfall30_attach_and_close_while_watched)
 }
 
 /* Timers that fire all the time, and connections that end all the time: by close(), by the peer, by a reset. */
-CASE(lifetimes, row57_pitfall31_close_when_timers_fire)
+LIFE(row57_pitfall31_close_when_timers_fire)
 {
 	enum { MANY = 64 };
 	static struct link links[MANY];
@@ -239,7 +242,7 @@ static int live_in_a_namespace(void *argument)
 }
 
 /* kill -9, and the namespace goes with what is left of its connections. */
-CASE(lifetimes, row17_namespaces_end_with_live_connections)
+LIFE(row17_namespaces_end_with_live_connections)
 {
 	int i, ready[2], n = times(3);
 	char byte;
