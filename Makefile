@@ -13,6 +13,7 @@
 #   make torture          random sessions for SECONDS=1800, then peers that want to cost much
 #   make soak             mixed load for MINUTES=30
 #   make bench            instructions and memory against plain TCP and other libraries
+#   make bench-http       the same messages over HTTP and over WebSocket
 #   make install          below DESTDIR; PREFIX is /usr/local
 #   make deb              Debian packages, in build/deb
 #   make check-dkms       dkms add, build, install from the tree, there
@@ -94,6 +95,10 @@ bench:
 	@selftests/vm/install-packages build vm bench
 	@selftests/bench
 
+bench-http: build/6.1/websocket.ko
+	@selftests/vm/install-packages build vm bench
+	@selftests/bench-http
+
 packages:
 	@selftests/vm/install-packages
 
@@ -125,5 +130,5 @@ clean:
 
 FORCE:
 # see userspace/examples/chat-server
-.PHONY: chat-torture demo-restart
+.PHONY: chat-torture demo-restart bench-http
 .PHONY: all soak static module lib tools load unload check check-all check-clang torture demo bench packages install deb check-deb check-dkms clean FORCE

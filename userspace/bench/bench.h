@@ -153,5 +153,11 @@ void case_pong_stopped(void);
 void case_pong_busy(void);
 void case_fragments(void);
 void case_unread(void);
+void case_http(void);
+void case_http_short(void);
+void case_websocket(void);
+void case_longpoll(void);
+void case_longpoll_short(void);
+void case_push(void);
 
 #endif

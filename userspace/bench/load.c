@@ -28,6 +28,12 @@ static const struct {
 	{ "pong-busy", "0", "... from one that works on other connections' messages", case_pong_busy },
 	{ "fragments", "1000,10000,50000,200000", "messages of so many one-byte fragments", case_fragments },
 	{ "unread", "10,100,300,1000", "a message behind so many unread ones", case_unread },
+	{ "http", "64,1024", "requests over HTTP/1.1, with a browser's headers", case_http },
+	{ "http-short", "64,1024", "... with the shortest head", case_http_short },
+	{ "websocket", "64,1024", "the same messages over WebSocket", case_websocket },
+	{ "longpoll", "64,1024", "messages that a server tells by long polling", case_longpoll },
+	{ "longpoll-short", "64,1024", "... with the shortest head", case_longpoll_short },
+	{ "push", "64,1024", "... over WebSocket", case_push },
 };
 
 #define NCASES	(sizeof(cases) / sizeof(cases[0]))
