@@ -4,6 +4,7 @@
 #include "compat/compat.h"
 #include "stats.h"
 #include "websocket.h"
+#include "wide.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"
@@ -22,6 +23,7 @@ static int __init ws_init(void)
 {
 	int err;
 
+	ws_wide_init();
 	ws_cache = KMEM_CACHE(ws, SLAB_ACCOUNT);
 	if (!ws_cache)
 		return -ENOMEM;

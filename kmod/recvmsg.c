@@ -58,26 +58,37 @@ static enum took take_failure(struct take *t, enum ws_failure failure)
 static enum took take_payload(struct sock *sk, struct ws *ws, struct take *t, size_t n, struct iov_iter *iter)
 {
 	bool text = checks_text(&t->rd);
+	enum took took = TOOK_PART;
+	struct ws_wide wide = {};
 
-	while (n) {
+	while (n && took == TOOK_PART) {
 		size_t len, copied;
 		const u8 *p = ws_source_chunk(sk, ws, &t->spot, t->off, &len);
 
-		if (unlikely(!p))
-			return take_failure(t, WS_FAIL_UNREADABLE);
+		if (unlikely(!p)) {
+			took = take_failure(t, WS_FAIL_UNREADABLE);
+			break;
+		}
+		if (wide.done >= WS_WIDE_MAX)
+			ws_wide_end(&wide);
+		if (n >= WS_WIDE_MIN && !wide.on && t->rd.key)
+			ws_wide_begin(&wide);
 		len = min(len, n);
-		copied = ws_unmask(iter, p, len, t->rd.key, text ? &t->rd.utf8 : NULL);
-		if (text && t->rd.utf8 == WS_UTF8_BAD)
-			return take_failure(t, WS_FAIL_UTF8);
+		copied = ws_unmask(iter, p, len, t->rd.key, text ? &t->rd.utf8 : NULL, &wide);
+		if (text && t->rd.utf8 == WS_UTF8_BAD) {
+			took = take_failure(t, WS_FAIL_UTF8);
+			break;
+		}
 		t->rd.key = ws_mask_advance(t->rd.key, copied);
 		t->rd.left -= copied;
 		t->off += copied;
 		t->copied += copied;
 		n -= copied;
 		if (copied < len)
-			return TOOK_FAULT;
+			took = TOOK_FAULT;
 	}
-	return TOOK_PART;
+	ws_wide_end(&wide);
+	return took;
 }
 
 /* Decodes the header at the cursor, which the scan has seen before. */
@@ -178,7 +189,8 @@ static enum took take_message(struct sock *sk, struct ws *ws, struct take *t, st
 
 /*
  * The common case: frames which are whole messages in one piece of memory, into one piece of the caller's. Takes one, or, as
- * entries of a batch, as many as there may be up to @max entries. Text only as long as it is ASCII. False: take_message() has to.
+ * entries of a batch, as many as there may be up to @max entries. Text only as long as it is ASCII, and nothing for which wide
+ * registers are better. False: take_message() has to.
  */
 static bool take_messages(struct sock *sk, struct ws *ws, struct take *t, struct iov_iter *iter, unsigned int max)
 {
@@ -197,7 +209,7 @@ static bool take_messages(struct sock *sk, struct ws *ws, struct take *t, struct
 	if (!p || !room || !user_write_access_begin(to, room))
 		return false;
 	n = left = min_t(u64, n, ws->ready - t->off);
-	while (ws_frame_message(&h, p, left, masked) && h.len <= room) {
+	while (ws_frame_message(&h, p, left, masked) && h.len <= room && h.len < WS_WIDE_MIN) {
 		u64 bits = 0;
 
 		if (h.opcode == WS_OP_TEXT && checks) {

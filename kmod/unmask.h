@@ -6,6 +6,7 @@
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 #include "core/mask.h"
+#include "wide.h"
 
 /* Set in every byte that is not ASCII. */
 #define WS_NOT_ASCII 0x8080808080808080ULL
@@ -62,6 +63,6 @@ static inline size_t ws_put_unmasked(void __user *to, const u8 *from, size_t n, 
 }
 #endif
 
-size_t ws_unmask(struct iov_iter *iter, const u8 *from, size_t n, u32 key, u8 *utf8);
+size_t ws_unmask(struct iov_iter *iter, const u8 *from, size_t n, u32 key, u8 *utf8, struct ws_wide *wide);
 
 #endif
