@@ -108,6 +108,7 @@ install: module
 	install -D -m 644 -t "$(DESTDIR)/lib/modules/$$release/updates" build/host/websocket.ko && \
 	{ [ "$(DESTDIR)" ] || /sbin/depmod "$$release"; }
 	@$(MAKE) --no-print-directory -C userspace O=$(TOP)/build/user PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) install
+	@[ "$(DESTDIR)" ] || /sbin/ldconfig
 
 # Debian's packages, in build/deb: the module for DKMS, the library, and the tool
 deb:
