@@ -133,6 +133,15 @@ void link_start_default(struct link *l, const struct shape *shape)
 	link_start(l, &defaults);
 }
 
+void link_start_narrow(struct link *l, int rcvbuf)
+{
+	struct shape shape = l->shape;
+
+	link_close(l);
+	shape.peer_rcvbuf = rcvbuf;
+	link_start_default(l, &shape);
+}
+
 void link_close_ws(struct link *l)
 {
 	if (l->ws >= 0)

@@ -52,6 +52,8 @@ void link_start(struct link *l, const struct websocket_config *config);
 void link_configure(struct link *l, const struct websocket_config *config);
 /* All three, with what the defaults are. */
 void link_start_default(struct link *l, const struct shape *shape);
+/* Once more, with a peer that takes so little at a time. */
+void link_start_narrow(struct link *l, int rcvbuf);
 void link_close(struct link *l);
 /* close() of one end, the other lives on. */
 void link_close_ws(struct link *l);

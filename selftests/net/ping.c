@@ -124,12 +124,9 @@ CASE(ping, row39_flood)
 CASE(ping, row20_flood_not_read)
 {
 	unsigned char payload[CONTROL_MAX] = { 0 };
-	struct shape shape = variant->shape;
 	int i, last = 0;
 
-	link_close(LINK);
-	shape.peer_rcvbuf = 16384;
-	link_start_default(LINK, &shape);
+	link_start_narrow(LINK, 16384);
 	set_option(self->link.ws, SOL_SOCKET, SO_SNDBUF, 4096);
 	for (i = 1; i <= 2000; i++) {
 		payload[0] = i;

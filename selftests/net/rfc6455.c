@@ -171,8 +171,8 @@ CASE(rfc6455, close_comes_during_a_send)
 	size_t have = 0;
 
 	s.bytes = new_pattern(s.len, 80);
+	link_start_narrow(LINK, 16384);
 	set_option(self->link.ws, SOL_SOCKET, SO_SNDBUF, 8192);
-	set_option(self->link.peer, SOL_SOCKET, SO_RCVBUF, 16384);
 	check(!pthread_create(&s.thread, NULL, send_all, &s));
 	while (!ws_info(self->link.ws).tx_bytes || ws_poll(self->link.ws) & POLLOUT)
 		usleep(1000);

@@ -21,9 +21,9 @@ SHAPE(send_full, client_v6, SEGMENT_FRAME, IPV6, false, true);
 
 FIXTURE_SETUP(send_full)
 {
-	link_start_default(LINK, &variant->shape);
+	link_open(LINK, &variant->shape);
+	link_start_narrow(LINK, 16384);
 	set_option(self->link.ws, SOL_SOCKET, SO_SNDBUF, 8192);
-	set_option(self->link.peer, SOL_SOCKET, SO_RCVBUF, 16384);
 	self->bytes = new_pattern(BIG, 50);
 }
 

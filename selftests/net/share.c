@@ -322,8 +322,8 @@ CASE(share, row38_killed_writer)
 	pid_t pid;
 	bool open = true;
 
+	link_start_narrow(LINK, 8192);
 	set_option(self->link.ws, SOL_SOCKET, SO_SNDBUF, 8192);
-	set_option(self->link.peer, SOL_SOCKET, SO_RCVBUF, 8192);
 	pid = spawn(send_for_ever, LINK);
 	do
 		equal(WIRE_FRAME, wire_read(WIRE));
