@@ -80,6 +80,29 @@ LIFE(row5_half_a_frame_and_gone)
 	}
 }
 
+/* A pong that cannot go, and what TCP has not taken, go with the socket: kmemleak would tell. */
+LIFE(row6_pong_that_waits_at_close)
+{
+	unsigned char *big = new_pattern(4 << 20, 1);
+	struct link *l = LINK;
+	ssize_t n;
+	int i;
+
+	link_start_default(l, &variant->shape);
+	do
+		n = ws_send(l->ws, OP_BINARY, big, 4 << 20, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (n > 0 || !ws_stuck(l));
+	for (i = 0; i < 20; i++) {
+		put(OUT, OP_PING, .text = "unanswered");
+		peer_write(l);
+	}
+	peer_settle(l);
+	equal(20, ws_info(l->ws).rx_pings);
+	check(ws_info(l->ws).tx_pongs < 20);
+	link_close(l);
+	free(big);
+}
+
 static int watched = -1;
 static bool stop;
 
