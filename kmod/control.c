@@ -138,7 +138,7 @@ static void finish(struct sock *sk, struct ws *ws)
 	/* RFC 6455 7.1.1: the server closes first, the client waits for it; 7.1.7: after a failure both close */
 	if (ws->state != WEBSOCKET_STATE_FAILED && (ws->state != WEBSOCKET_STATE_CLOSED || ws_client(ws)))
 		return;
-	ws->fin_due = ws->rest.page;
+	ws->fin_due = ws->rest.page || (ws_over_tls(ws) && ws_tls_fin_waits(sk, ws));
 	if (!ws->fin_due)
 		send_fin(sk, ws);
 }
@@ -438,4 +438,6 @@ void ws_state_change(struct sock *sk)
 		return;
 	ws_mirror_error(sk, ws);
 	ws->base->state_change(sk);
+	if (ws_over_tls(ws))
+		ws_tls_come(ws);
 }

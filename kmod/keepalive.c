@@ -160,6 +160,8 @@ void ws_timer_run(struct sock *sk, struct ws *ws)
 	ws_assert_locked(sk);
 	if (ws->retry) {
 		ws->retry = false;
+		if (ws_over_tls(ws))
+			ws_tls_retry(ws);
 		if (ws->rest.page || ws->pong || ws->close_due || ws->fin_due)
 			ws_tx_run(sk, ws);
 		ws_rx_run(sk, ws);

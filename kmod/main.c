@@ -33,8 +33,13 @@ static int __init ws_init(void)
 	err = tcp_register_ulp(&ws_ulp);
 	if (err)
 		goto err_pernet;
+	err = WS_TLS ? ws_tls_init() : 0;
+	if (err)
+		goto err_ulp;
 	return 0;
 
+err_ulp:
+	tcp_unregister_ulp(&ws_ulp);
 err_pernet:
 	unregister_pernet_subsys(&ws_net_ops);
 err_cache:
@@ -48,6 +53,8 @@ err_cache:
  */
 static void __exit ws_exit(void)
 {
+	if (WS_TLS)
+		ws_tls_exit();
 	tcp_unregister_ulp(&ws_ulp);
 	unregister_pernet_subsys(&ws_net_ops);
 	rcu_barrier();

@@ -19,7 +19,8 @@
 #include "trace.h"
 #include "websocket.h"
 
-static struct ws_base bases[2];		/* IPv4, IPv6 */
+/* IPv4 and IPv6, over TCP and over TLS */
+static struct ws_base bases[2], tls_bases[2];
 static DEFINE_MUTEX(bases_lock);	/* taken under socket locks */
 
 static int ws_disconnect(struct sock *sk, int flags)
@@ -121,6 +122,8 @@ static int ws_shutdown(struct socket *sock, int how)
 		ws_control_shutdown(sk, ws, WS_CLOSE_NORMAL);
 		/* TCP may have taken a part of Close; FIN must not follow that */
 		ws_tx_close(sk, ws);
+		if (ws_over_tls(ws))
+			ws_tls_push_all(sk, ws, true);
 		release_sock(sk);
 	}
 	return ws->base->ops->shutdown(sock, how);
@@ -197,6 +200,7 @@ static void ws_free_rcu(struct rcu_head *rcu)
 	struct ws *ws = container_of(rcu, struct ws, rcu);
 
 	kfree(ws->reason);
+	kfree(ws->tls);
 	kmem_cache_free(ws_cache, ws);
 }
 
@@ -207,7 +211,10 @@ static void detach(struct sock *sk, struct ws *ws)
 
 	write_lock_bh(&sk->sk_callback_lock);
 	if (ws->state != WEBSOCKET_STATE_ATTACHED) {
-		sk->sk_data_ready = base->data_ready;
+		if (ws_over_tls(ws))
+			ws_tls_unhook(sk, ws);
+		else
+			sk->sk_data_ready = base->data_ready;
 		sk->sk_write_space = base->write_space;
 		sk->sk_state_change = base->state_change;
 	}
@@ -218,6 +225,8 @@ static void detach(struct sock *sk, struct ws *ws)
 	write_unlock_bh(&sk->sk_callback_lock);
 	sk_stop_timer(sk, &ws->timer);
 	ws_tx_free(ws);
+	if (ws_over_tls(ws))
+		ws_tls_purge(ws);
 	call_rcu(&ws->rcu, ws_free_rcu);
 }
 
@@ -227,6 +236,8 @@ static void end(struct sock *sk, struct ws *ws)
 	bool dying = current->flags & (PF_EXITING | PF_KTHREAD | PF_IO_WORKER);
 
 	/* what was not examined yet may hold messages */
+	if (ws_over_tls(ws))
+		ws_tls_pull(sk, ws);
 	while (ws->scan_again)
 		ws_rx_run(sk, ws);
 	ws_count(sk, WS_STAT_ENDED);
@@ -237,8 +248,12 @@ static void end(struct sock *sk, struct ws *ws)
 		return;
 	}
 	if (ws_readable(ws)) {
-		/* TCP's close() resets the connection, as always with unread data */
+		/* TCP's close() resets the connection, as always with unread data; over TLS it does not know of any */
 		ws_count(sk, WS_STAT_RESET_UNREAD);
+		if (ws_over_tls(ws)) {
+			sock_set_flag(sk, SOCK_LINGER);
+			sk->sk_lingertime = 0;
+		}
 		return;
 	}
 	if (ws_source_ok(sk, ws))
@@ -250,6 +265,8 @@ static void end(struct sock *sk, struct ws *ws)
 	ws_control_shutdown(sk, ws, dying ? WS_CLOSE_GOING_AWAY : WS_CLOSE_NORMAL);
 	/* as in ws_shutdown() */
 	ws_tx_close(sk, ws);
+	if (ws_over_tls(ws))
+		ws_tls_push_all(sk, ws, true);
 }
 
 /* The last descriptor was closed. Nothing of ours is called on this socket afterwards. */
@@ -258,12 +275,16 @@ static void ws_close(struct sock *sk, long timeout)
 	struct ws *ws = ws_get(sk);
 	struct proto *prot = ws->base->prot;
 
+	if (ws_over_tls(ws))
+		ws_tls_stop(sk, ws);
 	lock_sock(sk);
 	if (ws->state != WEBSOCKET_STATE_ATTACHED) {
 		end(sk, ws);
 		/* a peer on this host has answered meanwhile: its Close must not count as unread data */
 		release_sock(sk);
 		lock_sock(sk);
+		if (ws_over_tls(ws))
+			ws_tls_drop(sk, ws);
 		ws_rx_drop(sk, ws);
 	}
 	detach(sk, ws);
@@ -311,39 +332,83 @@ static void build_ops(struct ws_base *base)
 	open->set_rcvlowat = ws_set_rcvlowat;
 	open->set_peek_off = NULL;
 	ws_compat_proto_ops(open);
+	if (base->over_tls) {
+		/* TLS itself reads from TCP by it */
+		open->read_sock = base->ops->read_sock;
+		/* TLS' own goes around struct proto; our module is held by them: tls_attach.c */
+		open->splice_eof = ws_splice_eof;
+		open->owner = THIS_MODULE;
+	}
 }
 
-/* The base of a socket, made when the first of its kind comes; NULL: somebody has replaced parts of TCP. */
-static struct ws_base *get_base(struct sock *sk)
+/* Does @base describe what lies under a socket? */
+static bool matches(const struct ws_base *base, const struct sock *sk, void (*data_ready)(struct sock *sk))
+{
+	return base->prot == READ_ONCE(sk->sk_prot) && base->ops == READ_ONCE(sk->sk_socket->ops) &&
+	       base->data_ready == data_ready && base->write_space == sk->sk_write_space &&
+	       base->state_change == sk->sk_state_change;
+}
+
+/* What lies under a socket: of two @slots the one that fits, made when the first of its kind comes; NULL: none, somebody has replaced parts. */
+static struct ws_base *get_base(struct ws_base slots[2], struct sock *sk, void (*data_ready)(struct sock *sk))
 {
 	struct proto *prot = READ_ONCE(sk->sk_prot);
-	const struct proto_ops *ops = READ_ONCE(sk->sk_socket->ops);
 	struct ws_base *base;
 
-	if (prot == &tcp_prot && ops == &inet_stream_ops)
-		base = &bases[0];
-#if IS_ENABLED(CONFIG_IPV6)
-	else if (prot == &tcpv6_prot && ops->family == PF_INET6)
-		base = &bases[1];
-#endif
-	else
-		return NULL;
-
 	mutex_lock(&bases_lock);
+	base = !slots[0].prot || slots[0].prot == prot ? &slots[0] : &slots[1];
 	if (!base->prot) {
+		base->over_tls = slots == tls_bases;
 		base->prot = prot;
-		base->ops = ops;
-		base->data_ready = sk->sk_data_ready;
+		base->ops = READ_ONCE(sk->sk_socket->ops);
+		base->data_ready = data_ready;
 		base->write_space = sk->sk_write_space;
 		base->state_change = sk->sk_state_change;
 		build_protos(base);
 		build_ops(base);
 	}
 	mutex_unlock(&bases_lock);
-	if (base->ops != ops || base->data_ready != sk->sk_data_ready || base->write_space != sk->sk_write_space ||
-	    base->state_change != sk->sk_state_change)
-		return NULL;
-	return base;
+	return matches(base, sk, data_ready) ? base : NULL;
+}
+
+/* Nobody has replaced TCP's operations. */
+static bool is_plain(const struct sock *sk)
+{
+	const struct proto *prot = READ_ONCE(sk->sk_prot);
+	const struct proto_ops *ops = READ_ONCE(sk->sk_socket->ops);
+
+#if IS_ENABLED(CONFIG_IPV6)
+	if (prot == &tcpv6_prot)
+		return ops->family == PF_INET6;
+#endif
+	return prot == &tcp_prot && ops == &inet_stream_ops;
+}
+
+/* The context first, complete, then what leads to its use. */
+static int attach(struct sock *sk, struct ws_base *base, struct ws_tls *tls)
+{
+	struct ws *ws;
+
+	if (!base)
+		return -EOPNOTSUPP;
+	ws = kmem_cache_zalloc(ws_cache, GFP_KERNEL);
+	if (!ws)
+		return -ENOMEM;
+	ws->sk = sk;
+	ws->base = base;
+	ws->queue = &sk->sk_receive_queue;
+	ws->tls = tls;
+	timer_setup(&ws->timer, ws_timer, 0);
+
+	write_lock_bh(&sk->sk_callback_lock);
+	rcu_assign_sk_user_data(sk, ws);
+	/* pair with the address dependencies of those who call through them without the lock */
+	smp_store_release(&sk->sk_socket->ops, &base->attached_ops);
+	/* as above */
+	smp_store_release(&sk->sk_prot, &base->attached_prot);
+	write_unlock_bh(&sk->sk_callback_lock);
+	ws_count(sk, WS_STAT_ATTACHED);
+	return 0;
 }
 
 /**
@@ -354,36 +419,25 @@ static struct ws_base *get_base(struct sock *sk)
  */
 int ws_attach(struct sock *sk)
 {
-	struct ws_base *base;
-	struct ws *ws;
-
 	if (!((1 << sk->sk_state) & (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT)) || !sk->sk_socket)
 		return -ENOTCONN;
 	if (sk->sk_user_data)
 		return -EBUSY;
 	if (sk_is_mptcp(sk) || tcp_sk(sk)->repair)
 		return -EOPNOTSUPP;
-	base = get_base(sk);
-	if (!base)
-		return -EOPNOTSUPP;
-	ws = kmem_cache_zalloc(ws_cache, GFP_KERNEL);
-	if (!ws)
-		return -ENOMEM;
-	ws->sk = sk;
-	ws->base = base;
-	ws->queue = &sk->sk_receive_queue;
-	timer_setup(&ws->timer, ws_timer, 0);
+	return attach(sk, is_plain(sk) ? get_base(bases, sk, sk->sk_data_ready) : NULL, NULL);
+}
 
-	/* the context first, complete, then what leads to its use */
-	write_lock_bh(&sk->sk_callback_lock);
-	rcu_assign_sk_user_data(sk, ws);
-	/* pair with the address dependencies of those who call through them without the lock */
-	smp_store_release(&sk->sk_socket->ops, &base->attached_ops);
-	/* as above */
-	smp_store_release(&sk->sk_prot, &base->attached_prot);
-	write_unlock_bh(&sk->sk_callback_lock);
-	ws_count(sk, WS_STAT_ATTACHED);
-	return 0;
+/**
+ * ws_attach_tls() - likewise, on a socket of TLS that was checked
+ * @sk: the socket
+ * @tls: its source
+ * @data_ready: what TLS calls for each record
+ * Context: owner; ws_start() follows before the lock is dropped
+ */
+int ws_attach_tls(struct sock *sk, struct ws_tls *tls, void (*data_ready)(struct sock *sk))
+{
+	return attach(sk, get_base(tls_bases, sk, data_ready), tls);
 }
 
 /**
@@ -398,7 +452,10 @@ void ws_start(struct sock *sk, struct ws *ws)
 	struct ws_base *base = ws->base;
 
 	ws_assert_locked(sk);
-	ws->head_seq = tp->copied_seq;
+	if (ws_over_tls(ws))
+		ws_tls_start(ws);
+	else
+		ws->head_seq = tp->copied_seq;
 	ws->tx_seq = tp->write_seq;
 	ws->pong_seq = tp->write_seq;
 	sock_set_flag(sk, SOCK_URGINLINE);
@@ -407,10 +464,13 @@ void ws_start(struct sock *sk, struct ws *ws)
 	WRITE_ONCE(ws->state, WEBSOCKET_STATE_OPEN);
 
 	write_lock_bh(&sk->sk_callback_lock);
-	sk->sk_data_ready = ws_data_ready;
+	if (ws_over_tls(ws))
+		ws_tls_hook(sk, ws);
+	else
+		sk->sk_data_ready = ws_data_ready;
 	sk->sk_write_space = ws_write_space;
 	sk->sk_state_change = ws_state_change;
-	/* as in ws_attach(); what was set above is seen first */
+	/* as in attach(); what was set above is seen first */
 	smp_store_release(&sk->sk_socket->ops, &base->open_ops);
 	/* as above */
 	smp_store_release(&sk->sk_prot, &base->open_prot);

@@ -494,7 +494,8 @@ static bool at_end(struct sock *sk, struct ws *ws, struct msghdr *msg, int *ret)
 static bool worth_waking(const struct sock *sk, const struct ws *ws, u64 from)
 {
 	return READ_ONCE(ws->ready) > max(READ_ONCE(ws->head), from) || READ_ONCE(ws->error) || ws_rx_ended(ws) ||
-	       READ_ONCE(ws->ending) || READ_ONCE(sk->sk_err) || ws_source_ended(sk, ws);
+	       READ_ONCE(ws->ending) || READ_ONCE(sk->sk_err) || ws_source_ended(sk, ws) ||
+	       (ws_over_tls(ws) && ws_tls_waiting(ws));
 }
 
 /* Sleeps with the lock dropped. Returns 0, -EAGAIN, -EINTR, -ERESTARTSYS or -EPIPE. */
@@ -509,7 +510,11 @@ static int wait_readable(struct sock *sk, struct ws *ws, u64 from, long *timeo)
 		return sock_intr_errno(*timeo);
 	add_wait_queue(sk_sleep(sk), &wait);
 	sk_set_bit(SOCKWQ_ASYNC_WAITDATA, sk);
+	if (ws_over_tls(ws))
+		ws_tls_sleep(ws, &wait);
 	rc = sk_wait_event(sk, timeo, worth_waking(sk, ws, from), &wait);
+	if (ws_over_tls(ws))
+		ws_tls_wake(ws, &wait);
 	sk_clear_bit(SOCKWQ_ASYNC_WAITDATA, sk);
 	remove_wait_queue(sk_sleep(sk), &wait);
 	return rc < 0 ? rc : 0;
@@ -554,9 +559,18 @@ static int do_recvmsg(struct sock *sk, struct ws *ws, struct msghdr *msg, int fl
 			cond_resched();
 			continue;
 		}
+		if (ws_over_tls(ws) && ws_tls_pull(sk, ws)) {
+			t.spot = (struct ws_spot){};
+			continue;
+		}
 		if (t.copied && (timeo == 0 || signal_pending(current) || worth_waking(sk, ws, from))) {
 			ret = short_of_all(msg, &t);
 			break;
+		}
+		if (unlikely(ws->held) && ws_over_tls(ws)) {
+			ws_tls_push_held(sk, ws);
+			t.spot = (struct ws_spot){};
+			continue;
 		}
 		if (unlikely(ws->held))
 			ws_tx_flush(sk, ws);
@@ -573,6 +587,8 @@ static int do_recvmsg(struct sock *sk, struct ws *ws, struct msghdr *msg, int fl
 	/* io_uring asks for it */
 	if (msg->msg_get_inq)
 		msg->msg_inq = ws_readable(ws) ? min_t(u64, ws->ready - ws->head, INT_MAX) : 0;
+	if (ws_over_tls(ws))
+		ws_tls_leave(sk, ws);
 	release_sock(sk);
 	return ret;
 }

@@ -243,6 +243,8 @@ static ssize_t wait_room(struct sock *sk, struct ws *ws, size_t want, enum turn 
 	int err;
 
 	for (;;) {
+		if (ws_over_tls(ws))
+			ws_tls_wait_push(sk, ws);
 		err = send_error(sk, ws);
 		if (err)
 			return err;
@@ -251,6 +253,8 @@ static ssize_t wait_room(struct sock *sk, struct ws *ws, size_t want, enum turn 
 			room = ws->held ? 0 : ws_tx_flush(sk, ws);
 			if (!room)
 				room = send_room(sk, want);
+			if (room > 0 && ws_over_tls(ws))
+				ws_tls_promise(ws);
 			if (room > 0 || room == -EPIPE)
 				return room;
 		}
@@ -491,6 +495,11 @@ static ssize_t send_control(struct sock *sk, struct ws *ws, struct msghdr *msg, 
 	if (copy_from_iter(data, n, &msg->msg_iter) != n)
 		return -EFAULT;
 	if (opcode == WS_OP_CLOSE) {
+		/* behind what is on its way, with its reason */
+		if (ws_over_tls(ws)) {
+			ws_tls_wait_push(sk, ws);
+			ws_tls_promise(ws);
+		}
 		rc = send_error(sk, ws);
 		if (rc)
 			return rc;
@@ -609,6 +618,10 @@ int ws_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
 	lock_sock(sk);
 	timeo = sock_sndtimeo(sk, msg->msg_flags & MSG_DONTWAIT);
 	rc = send_any(sk, ws, msg, size, &send, &timeo);
+	if (ws_over_tls(ws)) {
+		ws_tls_push(sk, ws);
+		ws_tls_leave(sk, ws);
+	}
 	release_sock(sk);
 	if (rc == -EPIPE && !(msg->msg_flags & MSG_NOSIGNAL))
 		send_sig(SIGPIPE, current, 0);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Socket options: ours, and those of TCP that are refused. */
+#include <linux/tls.h>
 #include "compat/compat.h"
 #include "websocket.h"
 
@@ -53,7 +54,25 @@ static int check_config(const struct websocket_config *cfg)
 	return 0;
 }
 
-static int set_config(struct sock *sk, struct ws *ws, const struct websocket_config *cfg)
+/**
+ * ws_config_copy() - take a configuration from the caller
+ * @cfg: gets it, checked
+ * @val: what the caller gave
+ * @len: bytes of it
+ */
+int ws_config_copy(struct websocket_config *cfg, sockptr_t val, unsigned int len)
+{
+	return copy_config(cfg, val, len) ?: check_config(cfg);
+}
+
+/**
+ * ws_config_set() - put it into force; the first one starts the protocol
+ * @sk: the socket
+ * @ws: its context
+ * @cfg: the configuration
+ * Context: owner
+ */
+int ws_config_set(struct sock *sk, struct ws *ws, const struct websocket_config *cfg)
 {
 	bool start = ws->state == WEBSOCKET_STATE_ATTACHED;
 
@@ -80,11 +99,11 @@ static int setsockopt_websocket(struct sock *sk, struct ws *ws, int name, sockpt
 
 	if (name != WEBSOCKET_CONFIG)
 		return -ENOPROTOOPT;
-	err = copy_config(&cfg, val, len) ?: check_config(&cfg);
+	err = ws_config_copy(&cfg, val, len);
 	if (err)
 		return err;
 	lock_sock(sk);
-	err = set_config(sk, ws, &cfg);
+	err = ws_config_set(sk, ws, &cfg);
 	release_sock(sk);
 	return err;
 }
@@ -105,6 +124,11 @@ int ws_setsockopt(struct sock *sk, int level, int name, sockptr_t val, unsigned 
 		return setsockopt_websocket(sk, ws, name, val, len);
 	if (level == SOL_TCP && (name == TCP_REPAIR || name == TCP_INQ))
 		return -EOPNOTSUPP;
+	if (ws_over_tls(ws) && level == SOL_TCP && (name == TCP_NODELAY || name == TCP_CORK))
+		return ws_tls_nagle(sk, ws, name, val, len);
+	/* new keys would put TLS' own operations in the place of ours */
+	if (ws_over_tls(ws) && level == SOL_TLS && (name == TLS_TX || name == TLS_RX))
+		return -EBUSY;
 	return ws->base->prot->setsockopt(sk, level, name, val, len);
 }
 
@@ -142,6 +166,11 @@ static int get_info(struct sock *sk, struct ws *ws, char __user *val, int __user
 	struct websocket_info info;
 
 	lock_sock(sk);
+	/* what has arrived was looked at, as over TCP */
+	if (ws_over_tls(ws)) {
+		ws_tls_pull(sk, ws);
+		ws_tls_leave(sk, ws);
+	}
 	ws_info_fill(ws, &info);
 	release_sock(sk);
 	return put_option(&info, sizeof(info), val, len);

@@ -66,7 +66,7 @@ bool ws_source_ok(struct sock *sk, struct ws *ws)
 	/* SO_OOBINLINE can be changed behind our back; urgent bytes are ordinary bytes of the stream */
 	if (unlikely(!sock_flag(sk, SOCK_URGINLINE)))
 		sock_set_flag(sk, SOCK_URGINLINE);
-	return likely(READ_ONCE(tcp_sk(sk)->copied_seq) == ws->head_seq);
+	return likely(READ_ONCE(tcp_sk(sk)->copied_seq) == ws->head_seq) || ws_over_tls(ws);
 }
 
 static const struct sk_buff *locate(const struct ws *ws, u64 off)
@@ -278,6 +278,10 @@ void ws_source_consume(struct sock *sk, struct ws *ws, u64 n)
 	ws_assert_locked(sk);
 	if (!n)
 		return;
+	if (ws_over_tls(ws)) {
+		ws_tls_consume(sk, ws, n);
+		return;
+	}
 	skb = pinned(sk, ws, n);
 	if (unlikely(skb)) {
 		/* the last byte goes when the memory has gone, so that the window is looked at then */
@@ -336,6 +340,9 @@ void ws_source_want(struct sock *sk, struct ws *ws, u64 until)
 {
 	u64 n = 1;
 
+	/* TLS asks for whole records */
+	if (ws_over_tls(ws))
+		return;
 	if (until > ws->head)
 		n = clamp_t(u64, until - ws->head, 1, tcp_win_from_space(sk, sk->sk_rcvbuf) / 2);
 	if (sk->sk_rcvlowat != n)
@@ -354,7 +361,7 @@ bool ws_source_full(struct sock *sk, struct ws *ws)
 {
 	bool grown = grow(sk, ws);
 
-	if (likely(!tcp_epollin_ready(sk, INT_MAX)))
+	if (likely(!ws_source_shut(sk, ws)))
 		return false;
 	if (tcp_under_memory_pressure(sk))
 		return true;
@@ -368,6 +375,8 @@ bool ws_source_full(struct sock *sk, struct ws *ws)
  */
 bool ws_source_ended(const struct sock *sk, const struct ws *ws)
 {
+	if (ws_over_tls(ws))
+		return ws_tls_ended(ws);
 	return READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN || sk->sk_state == TCP_CLOSE;
 }
 
@@ -380,5 +389,7 @@ bool ws_source_ended(const struct sock *sk, const struct ws *ws)
  */
 bool ws_source_shut(const struct sock *sk, const struct ws *ws)
 {
+	if (ws_over_tls(ws))
+		return ws_tls_full(sk, ws);
 	return tcp_epollin_ready(sk, INT_MAX);
 }

@@ -20,7 +20,10 @@
 	X(CLOSES_RECEIVED,	"ClosesReceived") \
 	X(CLOSE_RETRIES,	"CloseRetries")		/* Close frames that had to wait for memory */ \
 	X(STREAMED,		"Streamed")		/* messages delivered in parts because TCP could not hold them */ \
-	X(RESET_UNREAD,		"ResetUnread")		/* close() with messages unread */
+	X(RESET_UNREAD,		"ResetUnread")		/* close() with messages unread */ \
+	X(TLS_OPENED,		"TlsOpened")		/* of those opened, by WEBSOCKET_ATTACH */ \
+	X(TLS_WORK,		"TlsWork")		/* runs of work items: nobody was in a call to decrypt or send */ \
+	X(TLS_STOPS,		"TlsStops")		/* decrypting stopped because the program did not read */
 
 enum {
 #define X(name, text) WS_STAT_##name,

@@ -88,6 +88,22 @@ static bool next_rest(struct ws *ws)
 }
 
 /**
+ * ws_tx_advance() - the first bytes of the rest have gone
+ * @ws: its context
+ * @n: how many
+ */
+void ws_tx_advance(struct ws *ws, size_t n)
+{
+	while (n >= ws->rest.len) {
+		n -= ws->rest.len;
+		if (!next_rest(ws))
+			return;
+	}
+	ws->rest.off += n;
+	ws->rest.len -= n;
+}
+
+/**
  * ws_tx_free() - forget what was not sent
  * @ws: its context
  */
@@ -105,6 +121,9 @@ static ssize_t push(struct sock *sk, struct ws *ws, struct bio_vec *bv, unsigned
 	u8 nonagle = tp->nonagle;
 	ssize_t n;
 
+	/* what is to be sent becomes the rest, and goes from there */
+	if (ws_over_tls(ws))
+		return -EAGAIN;
 	/* the bytes of somebody else would stand in the middle of ours */
 	if (unlikely(ws_tx_stolen(sk, ws)))
 		return -EPIPE;
@@ -124,6 +143,10 @@ static ssize_t push(struct sock *sk, struct ws *ws, struct bio_vec *bv, unsigned
 /* TCP has room and took nothing or not all: memory is short, and no ACK need come to tell when it is not. */
 static void retry_later(struct sock *sk, struct ws *ws)
 {
+	if (ws_over_tls(ws)) {
+		ws_tls_flush(sk, ws);
+		return;
+	}
 	set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
 	if (sk_stream_memory_free(sk))
 		ws_timer_retry_memory(sk, ws);
@@ -139,6 +162,8 @@ int ws_tx_flush(struct sock *sk, struct ws *ws)
 {
 	ws_assert_locked(sk);
 	WRITE_ONCE(ws->held, false);
+	if (ws_over_tls(ws))
+		return ws_tls_flush(sk, ws);
 	while (unlikely(ws->rest.page)) {
 		struct bio_vec bv = {
 			.bv_page = ws->rest.page,
@@ -214,6 +239,13 @@ int ws_tx_send(struct sock *sk, struct ws *ws, struct bio_vec *bv, unsigned int 
 	ssize_t n;
 
 	ws_assert_locked(sk);
+	/* a control frame, where ws_tls_joins() has let it pass what is pending */
+	if (ws_over_tls(ws) && ws->rest.page && !ws->held) {
+		if (join_held(ws, bv, nr, more))
+			return 0;
+		drop(bv, nr, more);
+		return -EAGAIN;
+	}
 	if (ws->held) {
 		bool joined = join_held(ws, bv, nr, more);
 
@@ -341,7 +373,7 @@ static int send_control(struct sock *sk, struct ws *ws, u8 opcode, const void *d
 	int err;
 
 	err = ws_tx_flush(sk, ws);
-	if (err)
+	if (err && !(ws_over_tls(ws) && ws_tls_joins(ws)))
 		return err;
 	if (!force && !sk_stream_memory_free(sk)) {
 		set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
@@ -383,6 +415,8 @@ int ws_tx_control(struct sock *sk, struct ws *ws, u8 opcode, const void *data, u
 	leave_control_mode(sk, &saved, force);
 	if (err)
 		return err;
+	if (ws_over_tls(ws))
+		ws_tls_uncork(ws);
 	trace_websocket_control(sk, opcode, len, true);
 	return 0;
 }
@@ -399,6 +433,10 @@ void ws_tx_close(struct sock *sk, struct ws *ws)
 	ws_assert_locked(sk);
 	if (!ws->rest.page)
 		return;
+	if (ws_over_tls(ws)) {
+		ws_tls_push_all(sk, ws, false);
+		return;
+	}
 	enter_control_mode(sk, &saved, true);
 	ws_tx_flush(sk, ws);
 	leave_control_mode(sk, &saved, true);

@@ -18,6 +18,8 @@
  * An owner that sleeps (for a message, for memory) drops the lock. Everything may have changed after that, and after any
  * call of TCP that sends or consumes: no pointer into the receive queue is kept across one (ws_spot in source.c).
  *
+ * Over TLS the lock is dropped while TLS decrypts and encrypts, and one work item a socket does what nobody in a call does: tls.c.
+ *
  * Readers without the lock: poll and get_info. They read single words with READ_ONCE() of what is written with WRITE_ONCE(),
  * and find the context through sk_user_data under RCU.
  *
@@ -31,14 +33,16 @@
 #define WS_WEBSOCKET_H
 
 #include <linux/bvec.h>
+#include <linux/jump_label.h>
 #include <net/tcp.h>
 #include "../uapi/linux/websocket.h"
 #include "core/failure.h"
 #include "core/frame.h"
 #include "core/close.h"
 
-/* What lies under a WebSocket: TCP over IPv4 or IPv6, as it was when the first socket of the kind was attached. */
+/* What lies under a WebSocket: TCP, or TLS on it, over IPv4 or IPv6, as it was when the first socket of the kind was attached. */
 struct ws_base {
+	bool over_tls;
 	struct proto *prot;
 	const struct proto_ops *ops;
 	void (*data_ready)(struct sock *sk);
@@ -115,6 +119,7 @@ struct ws {
 	struct sock *sk;
 	struct ws_base *base;
 	struct sk_buff_head *queue;	/* where received bytes stand: see source.c */
+	struct ws_tls *tls;	/* the source over kTLS (tls.h), NULL: plain TCP */
 
 	/* received; what a ping on an idle connection touches */
 	u64 head;		/* offset of the first byte not consumed: TCP's copied_seq */
@@ -220,14 +225,28 @@ static inline bool ws_rx_ended(const struct ws *ws)
 /* Somebody else has written to the stream, between our bytes. */
 static inline bool ws_tx_stolen(const struct sock *sk, const struct ws *ws)
 {
-	return ws->tx_seq != READ_ONCE(tcp_sk(sk)->write_seq);
+	return ws->tx_seq != READ_ONCE(tcp_sk(sk)->write_seq) && !ws->tls;
+}
+
+/* kTLS, and the option by which sockets of it are attached */
+#define WS_TLS (IS_ENABLED(CONFIG_TLS) && IS_ENABLED(CONFIG_NETFILTER))
+
+/* Set when the first of all sockets is attached over TLS: until then a question costs nothing. */
+DECLARE_STATIC_KEY_FALSE(ws_tls_used);
+
+static inline bool ws_over_tls(const struct ws *ws)
+{
+	return WS_TLS && static_branch_unlikely(&ws_tls_used) && ws->tls;
 }
 
 /* proto.c */
 int ws_attach(struct sock *sk);
+int ws_attach_tls(struct sock *sk, struct ws_tls *tls, void (*data_ready)(struct sock *sk));
 void ws_start(struct sock *sk, struct ws *ws);
 
 /* sockopt.c */
+int ws_config_copy(struct websocket_config *cfg, sockptr_t val, unsigned int len);
+int ws_config_set(struct sock *sk, struct ws *ws, const struct websocket_config *cfg);
 int ws_setsockopt(struct sock *sk, int level, int name, sockptr_t val, unsigned int len);
 int ws_getsockopt(struct sock *sk, int level, int name, char __user *val, int __user *len);
 
@@ -252,6 +271,43 @@ bool ws_source_full(struct sock *sk, struct ws *ws);
 bool ws_source_ended(const struct sock *sk, const struct ws *ws);
 bool ws_source_shut(const struct sock *sk, const struct ws *ws);
 
+/* tls.c: the second source. All of these are called with ws_over_tls() only */
+void ws_tls_start(struct ws *ws);
+void ws_tls_kick(struct ws *ws);
+void ws_tls_come(struct ws *ws);
+void ws_tls_sleep(struct ws *ws, struct wait_queue_entry *wait);
+void ws_tls_wake(struct ws *ws, struct wait_queue_entry *wait);
+bool ws_tls_waiting(const struct ws *ws);
+void ws_tls_retry(struct ws *ws);
+void ws_tls_leave(struct sock *sk, struct ws *ws);
+void ws_tls_consume(struct sock *sk, struct ws *ws, u64 n);
+bool ws_tls_full(const struct sock *sk, const struct ws *ws);
+bool ws_tls_ended(const struct ws *ws);
+void ws_tls_stop(struct sock *sk, struct ws *ws);
+void ws_tls_drop(struct sock *sk, struct ws *ws);
+void ws_tls_purge(struct ws *ws);
+
+/* tls_rx.c: the way in */
+bool ws_tls_pull(struct sock *sk, struct ws *ws);
+
+/* tls_tx.c: the way out */
+void ws_tls_promise(struct ws *ws);
+void ws_tls_uncork(struct ws *ws);
+void ws_tls_push(struct sock *sk, struct ws *ws);
+void ws_tls_push_held(struct sock *sk, struct ws *ws);
+void ws_tls_push_all(struct sock *sk, struct ws *ws, bool end);
+void ws_tls_wait_push(struct sock *sk, struct ws *ws);
+int ws_tls_flush(struct sock *sk, struct ws *ws);
+bool ws_tls_joins(const struct ws *ws);
+bool ws_tls_fin_waits(struct sock *sk, struct ws *ws);
+int ws_tls_nagle(struct sock *sk, struct ws *ws, int name, sockptr_t val, unsigned int len);
+
+/* tls_attach.c: WEBSOCKET_ATTACH */
+int ws_tls_init(void);
+void ws_tls_exit(void);
+void ws_tls_hook(struct sock *sk, struct ws *ws);
+void ws_tls_unhook(struct sock *sk, struct ws *ws);
+
 /* rx.c: the scan cursor */
 bool ws_rx_waits(const struct sock *sk, const struct ws *ws);
 void ws_rx_run(struct sock *sk, struct ws *ws);
@@ -270,6 +326,7 @@ bool ws_tx_blocked(const struct ws *ws);
 int ws_tx_send(struct sock *sk, struct ws *ws, struct bio_vec *bv, unsigned int nr, struct ws_more *more, size_t size,
 	       int flags);
 int ws_tx_flush(struct sock *sk, struct ws *ws);
+void ws_tx_advance(struct ws *ws, size_t n);
 int ws_tx_control(struct sock *sk, struct ws *ws, u8 opcode, const void *data, unsigned int len, bool force);
 void ws_tx_run(struct sock *sk, struct ws *ws);
 void ws_tx_close(struct sock *sk, struct ws *ws);

@@ -9,6 +9,7 @@
 #include <linux/timer.h>
 #include <linux/uio.h>
 #include <linux/version.h>
+#include <linux/workqueue.h>
 #include <net/tcp.h>
 
 /* Of two functions the one that fits the slot of an operations structure; neither: a compile error where it is assigned. */
@@ -28,6 +29,37 @@ struct sockaddr_unsized;
 /* 6.16: from_timer() became timer_container_of() */
 #ifndef timer_container_of
 #define timer_container_of(var, timer, field) container_of(timer, typeof(*(var)), field)
+#endif
+
+/* up to 6.18 or so proto->recvmsg had one more argument, which nobody uses */
+static inline int ws_prot_recvmsg(const struct proto *prot, struct sock *sk, struct msghdr *msg, size_t len, int flags)
+{
+	int (*with)(struct sock *sk, struct msghdr *msg, size_t len, int flags, int *addr_len) = (void *)prot->recvmsg;
+	int (*without)(struct sock *sk, struct msghdr *msg, size_t len, int flags) = (void *)prot->recvmsg;
+	int addr_len = 0;
+
+	if (__builtin_types_compatible_p(typeof(prot->recvmsg), typeof(with)))
+		return with(sk, msg, len, flags, &addr_len);
+	return without(sk, msg, len, flags);
+}
+
+/* after 6.12: has flags */
+static inline void ws_tcp_send_ack(struct sock *sk)
+{
+	void (*plain)(struct sock *sk, u32 rcv_nxt) = (void *)__tcp_send_ack;
+	void (*flags)(struct sock *sk, u32 rcv_nxt, u16 flags) = (void *)__tcp_send_ack;
+
+	if (__builtin_types_compatible_p(typeof(&__tcp_send_ack), typeof(plain)))
+		plain(sk, tcp_sk(sk)->rcv_nxt);
+	else
+		flags(sk, tcp_sk(sk)->rcv_nxt, 0);
+}
+
+/* 6.17 or so: a workqueue says if it is for each CPU, as they were by default */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 17, 0)
+#define WS_WQ_PERCPU WQ_PERCPU
+#else
+#define WS_WQ_PERCPU 0
 #endif
 
 /* 6.4: iov_iter_iovec() gave way to iter_iov_addr() and iter_iov_len(), which know ITER_UBUF */

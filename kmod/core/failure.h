@@ -40,7 +40,11 @@
 	X(PONG_TIMEOUT,		ETIMEDOUT,	0,	"FailPongTimeout") \
 	X(CLOSE_TIMEOUT,	ETIMEDOUT,	0,	"FailCloseTimeout") \
 	/* payload in memory that the CPU cannot read */ \
-	X(UNREADABLE,		EFAULT,		1011,	"FailUnreadable")
+	X(UNREADABLE,		EFAULT,		1011,	"FailUnreadable") \
+	/* kTLS: a record that is broken or out of place; an alert; a handshake after the handshake */ \
+	X(TLS_RECORD,		EBADMSG,	0,	"FailTlsRecord") \
+	X(TLS_ALERT,		ECONNABORTED,	0,	"FailTlsAlert") \
+	X(TLS_REKEY,		EKEYEXPIRED,	1011,	"FailTlsRekey")
 
 enum ws_failure {
 	WS_FAIL_NONE,

@@ -9,6 +9,7 @@
 
 #include "check.h"
 #include "frame.h"
+#include "keys.h"
 
 void pattern(void *bytes, size_t len, unsigned int seed)
 {
@@ -158,6 +159,27 @@ void put_close(struct stream *s, unsigned int code, const char *reason)
 	put(s, .opcode = OP_CLOSE, .payload = payload, .len = len);
 }
 
+/* Over TLS close_notify comes before the end, and is nothing by itself. */
+static ssize_t wire_recv(struct wire *w)
+{
+	unsigned char *to = w->bytes + w->have;
+	enum record type;
+	ssize_t n;
+
+	if (!w->tls)
+		return recv(w->fd, to, w->room - w->have, MSG_DONTWAIT);
+	for (;;) {
+		n = tls_recv_record(w->fd, &type, to, w->room - w->have, MSG_DONTWAIT);
+		if (n > 0 && w->notified)
+			fail("a record behind close_notify");
+		if (n <= 0 || type == RECORD_DATA)
+			return n;
+		if (type != RECORD_ALERT || n != 2 || to[1])
+			fail("a record of type %u, %zd bytes, %u %u", type, n, to[0], n > 1 ? to[1] : 0);
+		w->notified = true;
+	}
+}
+
 /* One read() into the buffer. */
 static enum wire_result wire_fill(struct wire *w)
 {
@@ -172,12 +194,14 @@ static enum wire_result wire_fill(struct wire *w)
 		w->bytes = realloc(w->bytes, w->room);
 		check(w->bytes);
 	}
-	n = recv(w->fd, w->bytes + w->have, w->room - w->have, MSG_DONTWAIT);
-	if (n == -1 && errno == EAGAIN) {
+	n = wire_recv(w);
+	while (n == -1 && errno == EAGAIN) {
 		if (poll(&pfd, 1, w->patience_ms ?: 30000) != 1)
 			fail("nothing came from the module in %d ms", w->patience_ms ?: 30000);
-		n = recv(w->fd, w->bytes + w->have, w->room - w->have, MSG_DONTWAIT);
+		n = wire_recv(w);
 	}
+	if (!n && w->tls && !w->notified)
+		fail("the connection ended without close_notify");
 	if (n == -1 && (errno == ECONNRESET || errno == EPIPE))
 		return WIRE_RESET;
 	if (n == -1)

@@ -73,6 +73,8 @@ struct seen {
 
 /* What the other side of the connection reads. */
 struct wire {
+	bool		tls;		/* the socket has kTLS */
+	bool		notified;	/* its close_notify has come */
 	int		fd;
 	bool		expect_mask;		/* the writer is a client */
 	bool		open;			/* a fragmented message is */

@@ -66,6 +66,7 @@ int tcp_connect(int listener, int rcvbuf);
 void tcp_pair(enum family family, int *accepted, int *connected, int accepted_rcvbuf, int connected_rcvbuf);
 
 int ulp_attach(int fd);
+int ws_attach_tls(int fd, const struct websocket_config *config);
 int ws_configure(int fd, const struct websocket_config *config);
 struct websocket_info ws_info(int fd);
 void set_option(int fd, int level, int option, int value);

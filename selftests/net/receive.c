@@ -296,6 +296,7 @@ CASE(receive, row32_no_room)
 	put(OUT, .opcode = OP_TEXT, .text = "stays");
 	peer_feed(LINK);
 	peer_fed(LINK);
+	peer_settle(LINK);
 	ready(LINK);
 	r = ws_recvmsg(self->link.ws, buffer, 0, MSG_DONTWAIT);
 	equal(0, r.n);

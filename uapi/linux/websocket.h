@@ -35,6 +35,29 @@
  *			ENOTCONN	the connection ended before the start
  *			EFAULT
  *
+ * OVER TLS (WEBSOCKET_ATTACH)
+ *
+ * wss: user space does the TLS handshake and the HTTP upgrade, gives the keys to the kernel (TCP_ULP "tls", then TLS_TX and
+ * TLS_RX; TLS 1.2 or 1.3), and then
+ *
+ *	setsockopt(fd, SOL_IP, WEBSOCKET_ATTACH, &cfg, sizeof(cfg));	  // IPv6 too; there SOL_IPV6 does as well
+ *
+ * puts the protocol on top of TLS, and starts it. What comes decrypted from then on is taken as frames; the TLS library must have
+ * read the HTTP head to its last byte and nothing behind it, and must not be used on the socket any more; no thread may be inside
+ * send() on it. Everything below holds as for plain TCP, and nothing leaves the socket unencrypted. TLS_TX and TLS_RX are EBUSY from then on.
+ *
+ *	WEBSOCKET_ATTACH ENOPROTOOPT	the module is not loaded, or its kernel has no TLS or no netfilter
+ *			EUNATCH		the socket has no upper layer protocol
+ *			EEXIST		it has one that is not "tls", or this one already
+ *			ENOKEY		TLS_TX or TLS_RX is missing
+ *			EOPNOTSUPP	not a TCP socket; a network card encrypts or decrypts; operations that somebody replaced
+ *			EBUSY		as above, or a thread waits in recv() on it
+ *			ENOTCONN, ENOMEM, EINVAL, E2BIG, EFAULT	as above
+ *
+ * TLS' close_notify and a FIN without it are both the end of the stream (close_code 1006 unless Close came before). These fail the
+ * connection: a record that is broken or that cannot be decrypted, EBADMSG; an alert, ECONNABORTED; a KeyUpdate, EKEYEXPIRED, for
+ * the keys cannot be changed any more. Close, shutdown() and close() send close_notify before FIN.
+ *
  * On a socket without this protocol the options of level SOL_WEBSOCKET fail with ENOPROTOOPT; for getsockopt() on IPv4, TCP says
  * EOPNOTSUPP. A listening or unconnected socket cannot have it, nor can an MPTCP socket (ENOPROTOOPT from TCP_ULP).
  *
@@ -65,6 +88,9 @@
  *	ECONNRESET	-	the peer reset the connection; TCP's other errors likewise (ECONNABORTED after SOCK_DESTROY)
  *	EFAULT		1011	bytes arrived in memory that the CPU cannot read (a device's); a bad buffer of the caller is EFAULT too,
  *				once, and nothing is lost
+ *	EBADMSG		-	TLS: a broken record
+ *	ECONNABORTED	-	TLS: an alert
+ *	EKEYEXPIRED	1011	TLS: the peer changed its keys
  *	EPIPE		-	somebody else read or wrote this connection's bytes (a thread that was blocked in recv() or
  *				send() when the protocol started): the framing is lost
  *
@@ -155,6 +181,9 @@
 #define WEBSOCKET_CONFIG	1	/* set, get: struct websocket_config */
 #define WEBSOCKET_INFO		2	/* get: struct websocket_info */
 #define WEBSOCKET_CLOSE_REASON	3	/* get: the reason in the peer's Close, UTF-8, no NUL, 0 to 123 bytes */
+
+/* At SOL_IP, on a socket of kTLS: attach and start in one. */
+#define WEBSOCKET_ATTACH	0x5753	/* set: struct websocket_config */
 
 /* Control messages. */
 #define WEBSOCKET_MSG		16	/* receive: struct websocket_msg */

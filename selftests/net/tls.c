@@ -1,0 +1,664 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * WebSocket over kTLS: what WEBSOCKET_ATTACH takes and refuses, records and frames that do not coincide, alerts, handshakes and
+ * broken records, the ends of the connection, and that nothing leaves in the clear. Both ends have keys made up here.
+ * What a WebSocket does over TLS as over TCP is in the other programs, which tls_*.c run over TLS.
+ * time limit: 600 s
+ */
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "keys.h"
+#include "shapes.h"
+
+FIXTURE(tls) { struct link link; };
+FIXTURE_VARIANT(tls) { struct shape shape; unsigned int version; };
+
+FIXTURE_VARIANT_ADD(tls, v4_tls12) { .shape = { SEGMENT_FRAME, IPV4, false, false }, .version = TLS_1_2_VERSION };
+FIXTURE_VARIANT_ADD(tls, v6_tls13) { .shape = { SEGMENT_FRAME, IPV6, true, false }, .version = TLS_1_3_VERSION };
+FIXTURE_VARIANT_ADD(tls, v4_client_tls13) { .shape = { SEGMENT_FRAME, IPV4, true, true }, .version = TLS_1_3_VERSION };
+
+static const struct websocket_config defaults;
+
+FIXTURE_SETUP(tls)
+{
+	link_tls = variant->version;
+	link_start_default(LINK, &variant->shape);
+}
+
+FIXTURE_TEARDOWN(tls)
+{
+	link_close(LINK);
+}
+
+/* The socket under test is a working message socket. */
+static void talk(struct link *l)
+{
+	put(&l->out, .opcode = OP_PING, .text = "ping");
+	put(&l->out, .opcode = OP_TEXT, .text = "hello");
+	peer_write(l);
+	wire_expect(&l->wire, OP_PONG, true, "ping", 4);
+	expect_text(l, "hello");
+	equal(5, ws_send(l->ws, OP_BINARY, "reply", 5, 0));
+	wire_expect(&l->wire, OP_BINARY, true, "reply", 5);
+}
+
+CASE(tls, messages_both_ways)
+{
+	char name[16] = "";
+	socklen_t len = sizeof(name);
+
+	talk(LINK);
+	must(getsockopt(self->link.ws, IPPROTO_TCP, TCP_ULP, name, &len));
+	check(!strcmp(name, "tls,websocket"));
+}
+
+CASE(tls, one_frame_in_many_records)
+{
+	unsigned char *bytes = new_pattern(3000, 1);
+
+	self->link.shape.segmentation = SEGMENT_SEVEN;
+	put(OUT, .opcode = OP_BINARY, .payload = bytes, .len = 3000);
+	peer_feed(LINK);
+	expect_message(LINK, OP_BINARY, bytes, 3000);
+	peer_fed(LINK);
+	free(bytes);
+}
+
+CASE(tls, many_frames_in_one_record)
+{
+	int i;
+
+	self->link.shape.segmentation = SEGMENT_ALL;
+	for (i = 0; i < 300; i++)
+		put(OUT, .opcode = OP_TEXT, .text = "many");
+	put(OUT, .opcode = OP_PING, .text = "last");
+	peer_write(LINK);
+	wire_expect(WIRE, OP_PONG, true, "last", 4);
+	for (i = 0; i < 300; i++)
+		expect_text(LINK, "many");
+	expect_nothing(LINK);
+}
+
+CASE(tls, large_messages)
+{
+	unsigned char *bytes = new_pattern(1000000, 2);
+
+	put(OUT, .opcode = OP_BINARY, .payload = bytes, .len = 1000000);
+	peer_feed(LINK);
+	expect_parts(LINK, OP_BINARY, bytes, 1000000, 1000000);
+	peer_fed(LINK);
+	free(bytes);
+}
+
+/* Decrypting stops, the peer's window closes; nothing is lost. */
+CASE(tls, a_program_that_does_not_read)
+{
+	unsigned char *bytes = new_pattern(100000, 3);
+	struct websocket_info info;
+	int i;
+
+	for (i = 0; i < 60; i++)
+		put(OUT, .opcode = OP_BINARY, .payload = bytes, .len = 100000);
+	peer_feed(LINK);
+	for (i = 0; i < 3000 && !counter("TlsStops"); i++)
+		usleep(10000);
+	check(counter("TlsStops"));
+	info = ws_info(self->link.ws);
+	check(info.unread_bytes < 6000000);
+	for (i = 0; i < 60; i++)
+		expect_parts(LINK, OP_BINARY, bytes, 100000, 100000);
+	peer_fed(LINK);
+	free(bytes);
+}
+
+/* Each byte is a record of its own and is decrypted before the next one comes: a frame may not be kept from coming by its beginning. */
+static void each_byte_alone(struct link *l)
+{
+	size_t i;
+
+	for (i = 0; i < l->out.len; i++) {
+		peer_write_raw(l, l->out.bytes + i, 1);
+		ws_info(l->ws);
+	}
+	stream_clear(&l->out);
+}
+
+CASE(tls, tiny_records)
+{
+	char bytes[CONTROL_MAX];
+	int i;
+
+	memset(bytes, 'x', sizeof(bytes));
+	for (i = 0; i < 3; i++) {
+		put(OUT, .opcode = OP_PING, .payload = bytes, .len = CONTROL_MAX);
+		each_byte_alone(LINK);
+		wire_expect(WIRE, OP_PONG, true, bytes, CONTROL_MAX);
+	}
+	put(OUT, .opcode = OP_BINARY, .payload = bytes, .len = CONTROL_MAX);
+	put_close(OUT, 1000, "a reason that is as long as it can be, as long as it can be, as long as it can be");
+	each_byte_alone(LINK);
+	expect_message(LINK, OP_BINARY, bytes, CONTROL_MAX);
+	expect_end(LINK, 1000);
+}
+
+/* A record alone is more than the buffer may hold, and ends in the middle of a header. */
+CASE(tls, small_buffer)
+{
+	unsigned char *bytes = new_pattern(60000, 4);
+	int i;
+
+	set_option(self->link.ws, SOL_SOCKET, SO_RCVBUF, 1);
+	self->link.shape.segmentation = SEGMENT_ALL;
+	/* TLS cuts at 16384 */
+	put(OUT, .opcode = OP_BINARY, .payload = bytes, .len = variant->shape.client ? 16377 : 16373);
+	for (i = 0; i < 40; i++)
+		put(OUT, .opcode = OP_BINARY, .payload = bytes, .len = i * 37);
+	put(OUT, .opcode = OP_BINARY, .payload = bytes, .len = 60000);
+	peer_feed(LINK);
+	expect_parts(LINK, OP_BINARY, bytes, variant->shape.client ? 16377 : 16373, 60000);
+	for (i = 0; i < 40; i++)
+		expect_parts(LINK, OP_BINARY, bytes, i * 37, 60000);
+	expect_parts(LINK, OP_BINARY, bytes, 60000, 60000);
+	peer_fed(LINK);
+	free(bytes);
+}
+
+/* When the pong that it read has gone out for good. */
+static void expect_option(int fd, int option, int value)
+{
+	int now = -1, i;
+	socklen_t len = sizeof(now);
+
+	for (i = 0; i < 3000 && now != value; i++) {
+		must(getsockopt(fd, IPPROTO_TCP, option, &now, &len));
+		usleep(i * 10);
+	}
+	equal(value, now);
+}
+
+/* TCP_CORK and Nagle hold messages back, not pongs; and what the program sets while a pong goes out stays set. */
+CASE(tls, cork)
+{
+	int i, cork = 1;
+
+	set_option(self->link.ws, IPPROTO_TCP, TCP_NODELAY, 0);
+	for (i = 0; i < 20; i++) {
+		set_option(self->link.ws, IPPROTO_TCP, TCP_CORK, i % 2);
+		put(OUT, .opcode = OP_PING, .text = "quick");
+		peer_write(LINK);
+		set_option(self->link.ws, IPPROTO_TCP, TCP_CORK, !(i % 2));
+		wire_expect(WIRE, OP_PONG, true, "quick", 5);
+		expect_option(self->link.ws, TCP_CORK, !(i % 2));
+	}
+	refuses(EINVAL, setsockopt(self->link.ws, IPPROTO_TCP, TCP_CORK, &cork, 3));
+	refuses(EFAULT, setsockopt(self->link.ws, IPPROTO_TCP, TCP_CORK, (void *)8, 4));
+	expect_option(self->link.ws, TCP_NODELAY, 0);
+}
+
+CASE(tls, new_keys_are_refused)
+{
+	refuses(EBUSY, tls_set_key(self->link.ws, TLS_TX, variant->version, TLS_CIPHER_AES_GCM_128, 1));
+	refuses(EBUSY, tls_set_key(self->link.ws, TLS_RX, variant->version, TLS_CIPHER_AES_GCM_128, 1));
+	refuses(EEXIST, ws_attach_tls(self->link.ws, &defaults));
+	talk(LINK);
+}
+
+CASE(tls, row62_close_notify)
+{
+	put(OUT, .opcode = OP_TEXT, .text = "before");
+	peer_write(LINK);
+	tls_send_record(self->link.peer, RECORD_ALERT, "\1", 2);
+	expect_text(LINK, "before");
+	expect_end(LINK, 1006);
+	/* the other direction is open */
+	equal(2, ws_send(self->link.ws, OP_TEXT, "ok", 2, 0));
+	wire_expect(WIRE, OP_TEXT, true, "ok", 2);
+}
+
+CASE(tls, row62_alerts)
+{
+	static const unsigned char canceled[] = { 1, 90 }, failure[] = { 2, 40 };
+
+	tls_send_record(self->link.peer, RECORD_ALERT, canceled, 2);
+	talk(LINK);
+	put(OUT, .opcode = OP_TEXT, .text = "before");
+	peer_write(LINK);
+	tls_send_record(self->link.peer, RECORD_ALERT, failure, 2);
+	expect_text(LINK, "before");
+	expect_error(LINK, ECONNABORTED);
+	wire_expect_end(WIRE);
+}
+
+/* A ticket, as servers of TLS 1.3 send them; its content does not matter. */
+CASE(tls, row62_new_session_ticket)
+{
+	unsigned char tickets[600] = { [0] = 4, [3] = 196, [200] = 4, [202] = 1, [203] = 140 };
+
+	tls_send_record(self->link.peer, RECORD_HANDSHAKE, tickets, sizeof(tickets));
+	talk(LINK);
+	/* RFC 8446 5.1: a message may be spread over records */
+	tls_send_record(self->link.peer, RECORD_HANDSHAKE, tickets, 3);
+	tls_send_record(self->link.peer, RECORD_HANDSHAKE, tickets + 3, 198);
+	tls_send_record(self->link.peer, RECORD_HANDSHAKE, tickets + 201, sizeof(tickets) - 201);
+	talk(LINK);
+}
+
+CASE(tls, row62_key_update)
+{
+	static const unsigned char update[] = { 24, 0, 0, 1, 0 };
+
+	put(OUT, .opcode = OP_TEXT, .text = "before");
+	peer_write(LINK);
+	tls_send_record(self->link.peer, RECORD_HANDSHAKE, update, sizeof(update));
+	expect_text(LINK, "before");
+	expect_error(LINK, EKEYEXPIRED);
+	wire_expect_close(WIRE, 1011);
+	wire_expect_end(WIRE);
+}
+
+CASE(tls, row62_change_cipher_spec)
+{
+	char byte[8];
+	enum record type;
+
+	tls_send_record(self->link.peer, RECORD_CCS, "\1", 1);
+	expect_error(LINK, EBADMSG);
+	equal(2, tls_recv_record(self->link.peer, &type, byte, sizeof(byte), 0));
+	equal(RECORD_ALERT, type);
+}
+
+/* FIN without close_notify; then also in the middle of a message. */
+CASE(tls, fin_alone)
+{
+	put(OUT, .opcode = OP_TEXT, .text = "before");
+	put(OUT, .opcode = OP_TEXT, .text = "part", .announce = 100);
+	peer_write(LINK);
+	must(shutdown(self->link.peer, SHUT_WR));
+	expect_text(LINK, "before");
+	expect_end(LINK, 1006);
+	equal(2, ws_send(self->link.ws, OP_TEXT, "ok", 2, 0));
+	wire_expect(WIRE, OP_TEXT, true, "ok", 2);
+	must(shutdown(self->link.ws, SHUT_WR));
+	wire_expect_close(WIRE, 1000);
+	wire_expect_end(WIRE);
+}
+
+CASE(tls, close_in_order)
+{
+	equal(4, ws_send(self->link.ws, OP_TEXT, "last", 4, 0));
+	link_close_ws(LINK);
+	wire_expect(WIRE, OP_TEXT, true, "last", 4);
+	wire_expect_close(WIRE, 1000);
+	wire_expect_end(WIRE);	/* which asks for close_notify */
+}
+
+CASE(tls, close_with_unread_messages_resets)
+{
+	put(OUT, .opcode = OP_TEXT, .text = "unread");
+	peer_write(LINK);
+	ws_wait(self->link.ws, POLLIN);
+	link_close_ws(LINK);
+	wire_expect_reset(WIRE);
+}
+
+CASE(tls, close_with_part_of_a_record)
+{
+	put(OUT, .opcode = OP_PING, .text = "x");
+	peer_write(LINK);
+	wire_expect(WIRE, OP_PONG, true, "x", 1);
+	link_close_ws(LINK);
+	wire_expect_close(WIRE, 1000);
+	wire_expect_end(WIRE);
+}
+
+CASE(tls, the_peer_closes)
+{
+	put_close(OUT, 1001, "bye");
+	peer_write(LINK);
+	expect_end(LINK, 1001);
+	wire_expect_close(WIRE, 1001);
+	if (!variant->shape.client)
+		wire_expect_end(WIRE);
+}
+
+CASE(tls, reset)
+{
+	link_reset_peer(LINK);
+	expect_error(LINK, ECONNRESET);
+}
+
+/* A reader asleep while the peer pings: the kernel answers. */
+static int read_one(void *l)
+{
+	char buffer[16];
+
+	return recv(((struct link *)l)->ws, buffer, sizeof(buffer), 0) == 5 ? 7 : 1;
+}
+
+CASE(tls, pings_while_stopped)
+{
+	pid_t pid = spawn(read_one, LINK);
+	int i, status;
+
+	link_close_ws(LINK);
+	must(kill(pid, SIGSTOP));
+	must(waitpid(pid, &status, WUNTRACED));
+	for (i = 0; i < 5; i++) {
+		put(OUT, .opcode = OP_PING, .payload = "12345", .len = i);
+		peer_write(LINK);
+		wire_expect(WIRE, OP_PONG, true, "12345", i);
+	}
+	put(OUT, .opcode = OP_TEXT, .text = "hello");
+	peer_write(LINK);
+	must(kill(pid, SIGCONT));
+	equal(7, reap(pid));
+}
+
+CASE(tls, keep_alive)
+{
+	struct websocket_config config = { .ping_interval_ms = 200, .pong_timeout_ms = 1000 };
+
+	link_configure(LINK, &config);
+	check(wire_read(WIRE) == WIRE_FRAME);
+	equal(OP_PING, self->link.wire.seen.opcode);
+	expect_error(LINK, ETIMEDOUT);
+}
+
+CASE(tls, counted)
+{
+	long long before = counter("TlsOpened");
+	struct link l;
+
+	link_start_default(&l, &variant->shape);
+	equal(before + 1, counter("TlsOpened"));
+	talk(&l);
+	link_close(&l);
+}
+
+/* The segments that a socket of this port sends over lo. */
+static size_t capture(int packets, unsigned char *bytes, size_t room)
+{
+	size_t have = 0;
+	ssize_t n;
+
+	while ((n = recv(packets, bytes + have, room - have, MSG_DONTWAIT)) > 0)
+		have += n;
+	return have;
+}
+
+/* Row 52: the words of every message, ping and Close are in no packet. */
+CASE(tls, row52_nothing_in_the_clear)
+{
+	static const char word[] = "Kwyjibo-Kwyjibo-Kwyjibo";
+	static unsigned char bytes[1 << 20];
+	struct link l;
+	int packets, room = 1 << 20;
+	size_t n;
+
+	fresh_netns();
+	packets = must(socket(AF_PACKET, SOCK_DGRAM, htons(ETH_P_ALL)));
+	must(setsockopt(packets, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room)));
+	link_tls = 0;
+	link_open(&l, &variant->shape);
+	/* so would it be seen */
+	equal(sizeof(word), send(l.peer, word, sizeof(word), 0));
+	equal(sizeof(word), recv(l.ws, bytes, sizeof(word), MSG_WAITALL));
+	n = capture(packets, bytes, sizeof(bytes));
+	check(memmem(bytes, n, word, sizeof(word) - 1));
+
+	link_tls = variant->version;
+	link_start(&l, &defaults);
+	put(&l.out, .opcode = OP_PING, .text = word);
+	put(&l.out, .opcode = OP_TEXT, .text = word);
+	peer_write(&l);
+	wire_expect(&l.wire, OP_PONG, true, word, sizeof(word) - 1);
+	expect_text(&l, word);
+	equal(sizeof(word), ws_send(l.ws, OP_BINARY, word, sizeof(word), 0));
+	wire_expect(&l.wire, OP_BINARY, true, word, sizeof(word));
+	equal(sizeof(word) - 1 + 2, ws_send(l.ws, OP_CLOSE, "\3\350Kwyjibo-Kwyjibo-Kwyjibo", sizeof(word) - 1 + 2, 0));
+	wire_expect_close(&l.wire, 1000);
+	link_close_ws(&l);
+	n = capture(packets, bytes, sizeof(bytes));
+	check(n > 500);
+	check(!memmem(bytes, n, "Kwyjibo", 7));
+	link_close(&l);
+	close(packets);
+}
+
+/*
+ * What is not started
+ */
+
+FIXTURE(door) { struct link link; };
+FIXTURE_VARIANT(door) { struct shape shape; unsigned int version; };
+FIXTURE_VARIANT_ADD(door, v4_tls12) { .shape = (struct shape){ .family = IPV4 }, .version = TLS_1_2_VERSION };
+FIXTURE_VARIANT_ADD(door, v6_tls13) { .shape = (struct shape){ .family = IPV6 }, .version = TLS_1_3_VERSION };
+FIXTURE_VARIANT_ADD(door, mapped_tls13) { .shape = (struct shape){ .family = MAPPED }, .version = TLS_1_3_VERSION };
+
+FIXTURE_SETUP(door)
+{
+	link_open(LINK, &variant->shape);
+}
+
+FIXTURE_TEARDOWN(door)
+{
+	link_close(LINK);
+}
+
+static int one_key(struct link *l, int direction, unsigned int version)
+{
+	return tls_set_key(l->ws, direction, version, TLS_CIPHER_AES_GCM_128, direction == TLS_TX);
+}
+
+CASE(door, needs_tls_in_both_directions)
+{
+	refuses(EUNATCH, ws_attach_tls(self->link.ws, &defaults));
+	tls_attach(self->link.ws);
+	refuses(ENOKEY, ws_attach_tls(self->link.ws, &defaults));
+	must(one_key(LINK, TLS_TX, variant->version));
+	refuses(ENOKEY, ws_attach_tls(self->link.ws, &defaults));
+	must(one_key(LINK, TLS_RX, variant->version));
+	must(ws_attach_tls(self->link.ws, &defaults));
+}
+
+CASE(door, receiving_alone_is_not_enough)
+{
+	tls_attach(self->link.ws);
+	must(one_key(LINK, TLS_RX, variant->version));
+	refuses(ENOKEY, ws_attach_tls(self->link.ws, &defaults));
+}
+
+CASE(door, another_protocol)
+{
+	must(ulp_attach(self->link.ws));
+	refuses(EEXIST, ws_attach_tls(self->link.ws, &defaults));
+	must(ws_configure(self->link.ws, &defaults));
+	refuses(EEXIST, ws_attach_tls(self->link.ws, &defaults));
+}
+
+CASE(door, other_sockets)
+{
+	int udp = must(socket(AF_INET, SOCK_DGRAM, 0)), tcp = must(socket(AF_INET, SOCK_STREAM, 0));
+	int listener = tcp_listen(variant->shape.family);
+
+	refuses(EOPNOTSUPP, ws_attach_tls(udp, &defaults));
+	refuses(ENOTCONN, ws_attach_tls(tcp, &defaults));
+	refuses(ENOTCONN, ws_attach_tls(listener, &defaults));
+	close(udp);
+	close(tcp);
+	close(listener);
+}
+
+CASE(door, configuration)
+{
+	struct { struct websocket_config config; char more[40]; } longer = { .more = "" };
+	struct websocket_config config = { .flags = 1U << 31 };
+	int fd = self->link.ws;
+
+	tls_key(fd, variant->version, 1);
+	refuses(EINVAL, ws_attach_tls(fd, &config));
+	refuses(EINVAL, setsockopt(fd, SOL_IP, WEBSOCKET_ATTACH, &config, 3));
+	refuses(EFAULT, setsockopt(fd, SOL_IP, WEBSOCKET_ATTACH, (void *)8, sizeof(config)));
+	longer.more[39] = 1;
+	refuses(E2BIG, setsockopt(fd, SOL_IP, WEBSOCKET_ATTACH, &longer, sizeof(longer)));
+	longer.more[39] = 0;
+	must(setsockopt(fd, SOL_IP, WEBSOCKET_ATTACH, &longer, sizeof(longer)));
+}
+
+CASE(door, by_the_level_of_ipv6)
+{
+	tls_key(self->link.ws, variant->version, 1);
+	if (variant->shape.family == IPV4)
+		refuses(ENOPROTOOPT, setsockopt(self->link.ws, SOL_IPV6, WEBSOCKET_ATTACH, &defaults, sizeof(defaults)));
+	else
+		must(setsockopt(self->link.ws, SOL_IPV6, WEBSOCKET_ATTACH, &defaults, sizeof(defaults)));
+}
+
+struct below { int fd, tid; };
+
+static void *read_below(void *argument)
+{
+	struct below *b = argument;
+	char bytes[8];
+
+	__atomic_store_n(&b->tid, syscall(SYS_gettid), __ATOMIC_SEQ_CST);
+	return (void *)recv(b->fd, bytes, sizeof(bytes), 0);
+}
+
+static bool asleep(const struct below *b)
+{
+	char path[64], state = 0;
+	FILE *f;
+
+	usleep(10000);
+	if (!b->tid)
+		return false;
+	sprintf(path, "/proc/self/task/%d/stat", b->tid);
+	f = fopen(path, "r");
+	check(f && fscanf(f, "%*d %*s %c", &state) == 1);
+	fclose(f);
+	return state == 'S';
+}
+
+/* A thread that waits in TLS' own recv() would take the first record away. */
+CASE(door, a_reader_inside_tls)
+{
+	struct link *l = LINK;
+	struct below below = { .fd = l->ws };
+	pthread_t thread;
+	void *got;
+	int i;
+
+	tls_key(l->ws, variant->version, 1);
+	tls_key(l->peer, variant->version, 0);
+	check(!pthread_create(&thread, NULL, read_below, &below));
+	for (i = 0; i < 5 || !asleep(&below); i++)
+		;
+	refuses(EBUSY, ws_attach_tls(l->ws, &defaults));
+	peer_write_raw(l, "plain", 5);
+	check(!pthread_join(thread, &got));
+	equal(5, (long)got);
+	must(ws_attach_tls(l->ws, &defaults));
+}
+
+/* Frames that are there, decrypted or not, before the attach. */
+CASE(door, row13_records_before)
+{
+	struct link *l = LINK;
+
+	tls_key(l->ws, variant->version, 1);
+	tls_key(l->peer, variant->version, 0);
+	l->wire.tls = true;
+	put(&l->out, .opcode = OP_TEXT, .text = "early");
+	put(&l->out, .opcode = OP_PING, .text = "too");
+	peer_write(l);
+	peer_write_raw(l, "", 0);
+	must(ws_attach_tls(l->ws, &defaults));
+	wire_expect(WIRE, OP_PONG, true, "too", 3);
+	expect_text(l, "early");
+}
+
+CASE(door, every_cipher)
+{
+	static const unsigned int ciphers[] = {
+		TLS_CIPHER_AES_GCM_256, TLS_CIPHER_AES_CCM_128, TLS_CIPHER_CHACHA20_POLY1305,
+	};
+	unsigned int i, known = 0;
+
+	for (i = 0; i < ARRAY_SIZE(ciphers); i++) {
+		struct link l;
+		int fd[2];
+
+		link_open(&l, &variant->shape);
+		fd[0] = l.ws;
+		fd[1] = l.peer;
+		tls_attach(l.ws);
+		tls_attach(l.peer);
+		/* not every kernel has every cipher */
+		if (tls_set_key(l.ws, TLS_TX, variant->version, ciphers[i], 1)) {
+			check(errno == ENOENT || errno == EINVAL);
+			link_close(&l);
+			continue;
+		}
+		known++;
+		must(tls_set_key(fd[0], TLS_RX, variant->version, ciphers[i], 0));
+		must(tls_set_key(fd[1], TLS_TX, variant->version, ciphers[i], 0));
+		must(tls_set_key(fd[1], TLS_RX, variant->version, ciphers[i], 1));
+		l.wire.tls = true;
+		must(ws_attach_tls(l.ws, &defaults));
+		talk(&l);
+		link_close(&l);
+	}
+	check(known);
+}
+
+/* The peer's records are made with another key than ours. */
+CASE(door, row62_bad_mac)
+{
+	struct link *l = LINK;
+	enum record type;
+	unsigned char alert[4];
+
+	tls_key(l->ws, variant->version, 1);
+	tls_attach(l->peer);
+	must(tls_set_key(l->peer, TLS_TX, variant->version, TLS_CIPHER_AES_GCM_128, 1));
+	must(tls_set_key(l->peer, TLS_RX, variant->version, TLS_CIPHER_AES_GCM_128, 1));
+	must(ws_attach_tls(l->ws, &defaults));
+	put(&l->out, .opcode = OP_TEXT, .text = "unreadable");
+	peer_write(l);
+	expect_error(l, EBADMSG);
+	equal(2, tls_recv_record(l->peer, &type, alert, sizeof(alert), 0));
+	equal(RECORD_ALERT, type);
+	equal(2, alert[0]);
+	equal(20, alert[1]);
+}
+
+/* Bytes that are no TLS, or a record that never ends. */
+CASE(door, not_a_record)
+{
+	struct link *l = LINK;
+
+	tls_key(l->ws, variant->version, 1);
+	must(ws_attach_tls(l->ws, &defaults));
+	peer_write_raw(l, "GET / HTTP/1.1\r\n\r\n", 18);
+	expect_error(l, EBADMSG);
+}
+
+CASE(door, part_of_a_record)
+{
+	struct link *l = LINK;
+
+	tls_key(l->ws, variant->version, 1);
+	must(ws_attach_tls(l->ws, &defaults));
+	peer_write_raw(l, "\27\3\3\1\0half", 9);
+	expect_nothing(l);
+	must(shutdown(l->peer, SHUT_WR));
+	expect_end(l, 1006);
+}
+
+SELFTEST_MAIN
