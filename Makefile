@@ -53,7 +53,7 @@ unload:
 
 check demo: packages
 check:
-	@selftests/run $(CHECK) $(KERNEL)
+	@selftests/run $(RETRY) $(KERNEL)
 
 # sessions by chance for SECONDS, from a new seed: selftests/net/sessions.c
 SECONDS ?= 1800
