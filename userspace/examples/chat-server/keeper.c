@@ -101,7 +101,7 @@ int main(int argc, char **argv)
 	struct signalfd_siginfo info;
 	socklen_t len = sizeof(un);
 	char address[120];
-	int sfd, status, on = 1 << 22;
+	int sfd, status, ending = 0, on = 1 << 22;
 	pid_t pid;
 
 	if (argc < 2)
@@ -122,6 +122,8 @@ int main(int argc, char **argv)
 	/* above what the program gets, too */
 	notify = fcntl(notify, F_DUPFD_CLOEXEC, FIRST - 10);
 	sfd = fcntl(sfd, F_DUPFD_CLOEXEC, FIRST - 10);
+	if (notify < 0 || sfd < 0)
+		return perror("chat-keeper: descriptors above 30000 (ulimit -n)"), 1;
 	pid = start(argv + 1);
 	for (;;) {
 		struct pollfd p[2] = { { .fd = notify, .events = POLLIN }, { .fd = sfd, .events = POLLIN } };
@@ -132,12 +134,15 @@ int main(int argc, char **argv)
 		if (!p[1].revents || read(sfd, &info, sizeof(info)) != sizeof(info))
 			continue;
 		if (info.ssi_signo != SIGCHLD) {
+			/* it may be in the middle of telling us something, and is heard until it has ended */
 			kill(pid, SIGTERM);
-			waitpid(pid, &status, 0);
-			return 0;
+			ending = 1;
+			continue;
 		}
 		if (waitpid(pid, &status, WNOHANG) != pid)
 			continue;
+		if (ending)
+			return 0;
 		if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
 			return 127;
 		while (hear())
