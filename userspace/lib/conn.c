@@ -177,17 +177,30 @@ bool kws_conn_pending(const struct kws_conn *c)
 	return poll(&p, 1, 0) > 0;
 }
 
+/* A batch says of its last message what kws_conn_recv() would. */
+static void from_batch(const struct websocket_batch *batch, unsigned int count, struct kws_message *msg)
+{
+	if (!count)
+		return;
+	msg->opcode = batch[count - 1].opcode;
+	msg->begin = batch[count - 1].flags & WEBSOCKET_MSG_BEGIN;
+	msg->end = batch[count - 1].flags & WEBSOCKET_MSG_END;
+}
+
 ssize_t kws_conn_recv(struct kws_conn *c, void *buf, size_t len, int flags, struct kws_message *msg)
 {
 	struct iovec iov = { buf, len };
 	struct websocket_batch one;
 	unsigned int count = 1;
+	ssize_t n;
 
 	if (!c->engine)
 		return kws_recv(c->fd, buf, len, flags, msg);
-	if (c->engine->flags & WEBSOCKET_F_BATCH)
-		return kws_conn_recv_batch(c, buf, len, flags, &one, &count, msg);
-	return engine_recv(c->engine, &iov, 1, flags, msg, NULL, NULL);
+	if (!(c->engine->flags & WEBSOCKET_F_BATCH))
+		return engine_recv(c->engine, &iov, 1, flags, msg, NULL, NULL);
+	n = engine_recv(c->engine, &iov, 1, flags, msg, &one, &count);
+	from_batch(&one, count, msg);
+	return n;
 }
 
 /* What a single message says of itself, as an entry of a batch. */
@@ -201,16 +214,6 @@ static void to_batch(ssize_t n, const struct kws_message *msg, struct websocket_
 		.opcode = msg->opcode,
 		.flags = (msg->begin ? WEBSOCKET_MSG_BEGIN : 0) | (msg->end ? WEBSOCKET_MSG_END : 0),
 	};
-}
-
-/* A batch says of its last message what kws_conn_recv() would. */
-static void from_batch(const struct websocket_batch *batch, unsigned int count, struct kws_message *msg)
-{
-	if (!count)
-		return;
-	msg->opcode = batch[count - 1].opcode;
-	msg->begin = batch[count - 1].flags & WEBSOCKET_MSG_BEGIN;
-	msg->end = batch[count - 1].flags & WEBSOCKET_MSG_END;
 }
 
 ssize_t kws_conn_recv_batch(struct kws_conn *c, void *buf, size_t len, int flags, struct websocket_batch *batch,

@@ -291,7 +291,7 @@ static inline bool kws_is_end(const struct kws_message *msg)
  * @flags: of recvmsg(): MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL
  * @msg: filled in, also on errors (then with zeros)
  *
- * One message with WEBSOCKET_F_BATCH too; msg->frame_left is then not known, and 0.
+ * One message with WEBSOCKET_F_BATCH too; msg->frame_left is 0 then where it is not known.
  *
  * Return: bytes. 0 is an empty message, or the end: ask kws_is_end(). -EAGAIN, -EINTR, -EFAULT, or why the connection
  * failed: -EPROTO, -EILSEQ, -EMSGSIZE, -ETIMEDOUT, -ECONNRESET, -EPIPE.
