@@ -45,6 +45,9 @@ static const struct {
 	{ "CloseRetries", "Close frames that had to wait for memory" },
 	{ "Streamed", "Messages delivered in parts because TCP could not hold them" },
 	{ "ResetUnread", "Sockets closed with messages unread, which resets the connection" },
+	{ "TlsOpened", "Sockets on which the protocol was started over kTLS (WEBSOCKET_ATTACH)" },
+	{ "TlsWork", "Runs of work items that decrypt or encrypt, because no system call was there to do it" },
+	{ "TlsStops", "How often decrypting waited for a program that did not read" },
 	{ "FailRsv", "a reserved bit was set" },
 	{ "FailOpcode", "a reserved opcode" },
 	{ "FailUnmasked", "a client's frame was not masked" },
@@ -65,6 +68,9 @@ static const struct {
 	{ "FailPongTimeout", "no answer to a keep-alive ping" },
 	{ "FailCloseTimeout", "no answer to Close" },
 	{ "FailUnreadable", "payload in memory that the CPU cannot read" },
+	{ "FailTlsRecord", "a TLS record that was broken or out of place" },
+	{ "FailTlsAlert", "an alert of TLS" },
+	{ "FailTlsRekey", "a TLS handshake, which asks for other keys" },
 };
 
 /* The counters at one look, in the file's order. */
