@@ -90,6 +90,26 @@ TEST_F_TIMEOUT(secure, records, PLENTY)
 	free(bytes);
 }
 
+/* One large record, in one piece: the first thing that is wanted for it is its skb. */
+TEST_F_TIMEOUT(secure, large, PLENTY)
+{
+	unsigned char *bytes = new_pattern(16000, 2);
+	struct link *l = LINK;
+
+	EVERY_FAULT(at) {
+		link_start_default(l, &variant->shape);
+		put(OUT, .opcode = OP_BINARY, .payload = bytes, .len = 16000);
+		nth_arm(&at);
+		peer_write(l);
+		ws_wait(l->ws, POLLIN);
+		nth_disarm(&at);
+		expect_parts(l, OP_BINARY, bytes, 16000, 16000);
+		talk(l);
+		link_close(l);
+	}
+	free(bytes);
+}
+
 /* Tickets and an alert: of a record that cannot be read, the connection dies. */
 TEST_F_TIMEOUT(secure, not_data, PLENTY)
 {
