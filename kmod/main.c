@@ -30,16 +30,18 @@ static int __init ws_init(void)
 	err = register_pernet_subsys(&ws_net_ops);
 	if (err)
 		goto err_cache;
-	err = tcp_register_ulp(&ws_ulp);
-	if (err)
-		goto err_pernet;
 	err = WS_TLS ? ws_tls_init() : 0;
 	if (err)
-		goto err_ulp;
+		goto err_pernet;
+	/* last, for a socket may be there from now on, and would outlive a start that fails */
+	err = tcp_register_ulp(&ws_ulp);
+	if (err)
+		goto err_tls;
 	return 0;
 
-err_ulp:
-	tcp_unregister_ulp(&ws_ulp);
+err_tls:
+	if (WS_TLS)
+		ws_tls_exit();
 err_pernet:
 	unregister_pernet_subsys(&ws_net_ops);
 err_cache:
@@ -53,9 +55,9 @@ err_cache:
  */
 static void __exit ws_exit(void)
 {
+	tcp_unregister_ulp(&ws_ulp);
 	if (WS_TLS)
 		ws_tls_exit();
-	tcp_unregister_ulp(&ws_ulp);
 	unregister_pernet_subsys(&ws_net_ops);
 	rcu_barrier();
 	ws_tx_exit();
