@@ -2,8 +2,8 @@
 /*
  * small-chat PORT SOCKET: what one says, all hear; and its clients do not notice when it is replaced:
  *
- *	small-chat 8080 /tmp/chat.sock &
- *	kill $!; small-chat 8080 /tmp/chat.sock		# another build of it, say
+ *	small-chat 8080 chat.sock &
+ *	kill $!; small-chat 8080 chat.sock		# another build of it, say
  *
  * cc small-chat.c -lkws -lnettle
  */
