@@ -123,6 +123,7 @@ class Guest:
         self.net = net or bool(self.fwd)
         self.smp, self.mem, self.timeout, self.icount = 1 if icount else smp, mem, timeout, icount
         self.script, self.rootdir, self.systemd = script, rootdir, systemd
+        self.emulator_args = []     # more words for QEMU; before the guest starts
         self._console = console
         self._procs = []
         self._tmp = self._line = self._in = self._qmp = self._qmp_file = self._ports = self._timer = None
@@ -217,8 +218,8 @@ class Guest:
     def _emulator(self):
         # One CPU cannot meet what makes the installed one unsound (vm/kernel), and newer ones count a copied word twice or so.
         if self.icount:
-            return ['qemu-system-x86_64']
-        return [self.kernel['qemu'], *shlex.split(self.kernel['qemu_args'])]
+            return ['qemu-system-x86_64', *self.emulator_args]
+        return [self.kernel['qemu'], *shlex.split(self.kernel['qemu_args']), *self.emulator_args]
 
     def _machine(self):
         append = ('console=ttyS0 quiet ignore_loglevel printk.devkmsg=on panic=-1 oops=panic unknown_nmi_panic '

@@ -7,7 +7,8 @@ import sys
 
 from guest import Guest
 
-TOP_ROWS = 60
+TOP_ROWS = 90
+MODULE = ' (module)'
 
 
 def kernel_symbols(kernel, out):
@@ -27,7 +28,7 @@ class Symbols:
         for line in lines:
             address, kind, name, *module = line.split()
             if kind in 'tTwW':
-                functions[int(address, 16)] = name + (' (module)' if module else '')
+                functions[int(address, 16)] = name + (MODULE if module else '')
         self.starts = sorted(functions)
         self.names = [functions[a] for a in self.starts]
 
@@ -59,11 +60,12 @@ def table(case, size, columns):
     per = {s: {f: n / r['n'] for f, n in w.items()} for s, (r, w) in columns.items()}
     base, others = per.get('raw', {}), [s for s in per if s != 'raw']
     change = {f: {s: per[s].get(f, 0) - base.get(f, 0) for s in others} for f in set().union(*per.values())}
-    shown = sorted(change, key=lambda f: -max(map(abs, change[f].values()), default=0))[:TOP_ROWS]
+    shown = sorted(change, key=lambda f: (not f.endswith(MODULE), -max(map(abs, change[f].values()), default=0)))[:TOP_ROWS]
+    module = ' | '.join(f'{sum(n for f, n in w.items() if f.endswith(MODULE)):.0f}' for w in per.values())
     text = [f'## {case}, {size}', '',
             'Instructions a message; by the clock: ' +
             ', '.join(f'{s} {r["each"]:.0f}' for s, (r, _) in columns.items()) + '.', '',
-            '| function | ' + ' | '.join(per) + f' | {others[0]} - raw |', '| --- |' + ' ---: |' * (len(per) + 1)]
+            '| function | ' + ' | '.join(per) + f' | {others[0]} - raw |', '| --- |' + ' ---: |' * (len(per) + 1), f'| all of the module | {module} | |']
     for f in sorted(shown, key=lambda f: -change[f][others[0]]):
         cells = ' | '.join(f'{per[s].get(f, 0):.0f}' for s in per)
         text.append(f'| {f} | {cells} | {change[f][others[0]]:+.0f} |')
@@ -74,8 +76,7 @@ def run(o, out, boot):
     """boot(setup) runs the measurements in a guest that setup() has been given."""
     symbols = kernel_symbols(o.kernel, out)
     counts = out + 'profile.out'
-    lines, module = boot(lambda guest: guest.kernel.update(
-        qemu_args=guest.kernel['qemu_args'] + f' -plugin {out}libprofile.so,out={counts}'))
+    lines, module = boot(lambda guest: guest.emulator_args.extend(['-plugin', f'{out}libprofile.so,out={counts}']))
     windows = read_windows(counts, Symbols(symbols + module.splitlines()))
     lines = [r for r in lines if 'n' in r]
     if len(windows) != len(lines):
