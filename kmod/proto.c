@@ -15,6 +15,7 @@
 #include <net/mptcp.h>
 #include <net/transp_v6.h>
 #include "compat/compat.h"
+#include "source.h"
 #include "stats.h"
 #include "trace.h"
 #include "websocket.h"
@@ -74,21 +75,45 @@ static int ws_peek_len(struct socket *sock)
 	return ws_inq(sock->sk);
 }
 
+/* Would sending not have to wait? If it would, the poller is told when that changes; as TCP: ask for it, then look again. */
+static bool poll_writeable(struct sock *sk, const struct ws *ws)
+{
+	if (!ws_tx_blocked(ws) && __sk_stream_is_writeable(sk, 1))
+		return true;
+	sk_set_bit(SOCKWQ_ASYNC_NOSPACE, sk);
+	set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
+	/* who makes room looks at the flag afterwards */
+	smp_mb__after_atomic();
+	return !ws_tx_blocked(ws) && __sk_stream_is_writeable(sk, 1);
+}
+
+/* As tcp_poll(), but what can be received, and sent, are messages. */
 static __poll_t ws_poll(struct file *file, struct socket *sock, poll_table *wait)
 {
 	struct sock *sk = sock->sk;
 	struct ws *ws = ws_get(sk);
-	__poll_t mask = ws->base->ops->poll(file, sock, wait);
-	u8 ending = READ_ONCE(ws->ending);
-	bool error = READ_ONCE(ws->error) || (ending && ending != WS_ENDING_CLOSE);
+	u8 ending, shutdown;
+	__poll_t mask = 0;
+	bool error;
 
-	/* TCP judges by bytes */
-	mask &= ~(EPOLLIN | EPOLLRDNORM | EPOLLPRI);
+	sock_poll_wait(file, sock, wait);
+	shutdown = READ_ONCE(sk->sk_shutdown);
+	ending = READ_ONCE(ws->ending);
+	error = READ_ONCE(ws->error) || (ending && ending != WS_ENDING_CLOSE);
+	if (shutdown == SHUTDOWN_MASK || inet_sk_state_load(sk) == TCP_CLOSE)
+		mask |= EPOLLHUP;
+	if (shutdown & RCV_SHUTDOWN || ending || ws_rx_ended(ws))
+		mask |= EPOLLRDHUP;
+	if (poll_requested_events(wait) & (EPOLLOUT | EPOLLWRNORM) &&
+	    (shutdown & SEND_SHUTDOWN || error || poll_writeable(sk, ws)))
+		mask |= EPOLLOUT | EPOLLWRNORM;
+	/* pairs with TCP, which sets sk_err before the state */
+	smp_rmb();
+	/* the error comes behind what can be read */
+	if (!skb_queue_empty_lockless(&sk->sk_error_queue) || (READ_ONCE(sk->sk_err) && !ws_readable(ws)))
+		mask |= EPOLLERR;
 	if (ws_readable(ws)) {
 		mask |= EPOLLIN | EPOLLRDNORM;
-		/* the error comes behind what can be read */
-		if (skb_queue_empty_lockless(&sk->sk_error_queue))
-			mask &= ~EPOLLERR;
 	} else if (error) {
 		mask |= EPOLLIN | EPOLLRDNORM | EPOLLERR;
 	} else if (ending || ws_rx_ended(ws) || ws_source_ended(sk, ws)) {
@@ -97,16 +122,6 @@ static __poll_t ws_poll(struct file *file, struct socket *sock, poll_table *wait
 		/* ENDING IN ORDER: the program wants more */
 		WRITE_ONCE(ws->in_hand, false);
 	}
-	if (ending || ws_rx_ended(ws))
-		mask |= EPOLLRDHUP;
-	if (!ws_tx_blocked(ws) || error)
-		return mask;
-	/* as TCP: ask to be told, then look again */
-	set_bit(SOCK_NOSPACE, &sock->flags);
-	/* who makes room looks at the flag afterwards */
-	smp_mb__after_atomic();
-	if (ws_tx_blocked(ws))
-		mask &= ~(EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND);
 	return mask;
 }
 
@@ -257,7 +272,7 @@ static void end(struct sock *sk, struct ws *ws)
 		return;
 	}
 	if (ws_source_ok(sk, ws))
-		ws_source_consume(sk, ws, ws_source_tail(sk, ws) - ws->head);
+		ws_source_consume(sk, ws, ws_source_tail(ws) - ws->head);
 	/* an abort, which the peer sees as a reset */
 	if (sock_flag(sk, SOCK_LINGER) && !sk->sk_lingertime)
 		return;

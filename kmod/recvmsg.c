@@ -15,8 +15,10 @@
 #include <net/compat.h>
 #include "compat/compat.h"
 #include "core/utf8.h"
+#include "source.h"
 #include "unmask.h"
 #include "websocket.h"
+#include "whole.h"
 
 /* A call in progress. */
 struct take {
@@ -187,61 +189,26 @@ static enum took take_message(struct sock *sk, struct ws *ws, struct take *t, st
 	return take_part(t, t->copied > t->start || !iov_iter_count(iter) ? TOOK_PART : TOOK_NOTHING);
 }
 
-/*
- * The common case: frames which are whole messages in one piece of memory, into one piece of the caller's. Takes one, or, as
- * entries of a batch, as many as there may be up to @max entries. Text only as long as it is ASCII, and nothing for which wide
- * registers are better. False: take_message() has to.
- */
+/* Whole messages: one, or, as entries of a batch, as many as there may be up to @max. False: take_message() has to. */
 static bool take_messages(struct sock *sk, struct ws *ws, struct take *t, struct iov_iter *iter, unsigned int max)
 {
-	bool masked = !ws_client(ws), checks = !(ws->flags & WEBSOCKET_F_NO_UTF8);
-	struct websocket_batch *entry = t->batch + t->nr, *last = t->batch + max;
-	size_t n, left, room = 0, space;
-	struct ws_header h;
-	u8 __user *to;
+	struct ws_run run = {};
 	const u8 *p;
+	size_t n;
 
-	if (t->rd.left || t->rd.opcode || t->rd.control || t->off >= ws->ready || !user_backed_iter(iter))
+	if (t->rd.left || t->rd.opcode || t->rd.control || t->off >= ws->ready)
 		return false;
-	to = ws_iter_user(iter, &room);
-	room = space = min(room, iov_iter_count(iter));
 	p = ws_source_chunk(sk, ws, &t->spot, t->off, &n);
-	if (!p || !room || !user_write_access_begin(to, room))
+	if (!p || !ws_whole_copy(ws, p, min_t(u64, n, ws->ready - t->off), iter, max ? t->batch + t->nr : NULL,
+				   max ? max - t->nr : 1, &run))
 		return false;
-	n = left = min_t(u64, n, ws->ready - t->off);
-	while (ws_frame_message(&h, p, left, masked) && h.len <= room && h.len < WS_WIDE_MIN) {
-		u64 bits = 0;
-
-		if (h.opcode == WS_OP_TEXT && checks) {
-			if (ws_put_unmasked(to, p + h.size, h.len, h.key, &bits) < h.len || bits & WS_NOT_ASCII)
-				break;
-		} else if (ws_put_unmasked(to, p + h.size, h.len, h.key, NULL) < h.len) {
-			break;
-		}
-		t->opcode = h.opcode;
-		to += h.len;
-		room -= h.len;
-		p += h.size + h.len;
-		left -= h.size + h.len;
-		if (!max)
-			break;
-		*entry++ = (struct websocket_batch){
-			.len = h.len,
-			.opcode = h.opcode,
-			.flags = WEBSOCKET_MSG_BEGIN | WEBSOCKET_MSG_END,
-		};
-		if (entry == last)
-			break;
-	}
-	user_write_access_end();
-	if (left == n)
-		return false;
+	iov_iter_advance(iter, run.copied);
+	t->opcode = run.opcode;
 	t->flags = WEBSOCKET_MSG_BEGIN | WEBSOCKET_MSG_END;
-	t->off += n - left;
-	t->copied += space - room;
-	iov_iter_advance(iter, space - room);
+	t->off += run.stream;
+	t->copied += run.copied;
 	if (max) {
-		t->nr = entry - t->batch;
+		t->nr += run.nr;
 		t->start = t->copied;
 	}
 	return true;
@@ -316,6 +283,20 @@ static enum ws_failure step_over(struct sock *sk, struct ws *ws, struct take *t)
 	return WS_FAIL_NONE;
 }
 
+/* The program has got the first @n bytes: they go back to TCP. */
+static inline void consume(struct sock *sk, struct ws *ws, u64 n)
+{
+	/* until now the peer could not answer: its time begins when the window opens */
+	if (unlikely(ws->ping_waits || ws->close_waits) && ws_source_shut(sk, ws))
+		ws_timer_restart(ws);
+	ws_source_consume(sk, ws, n);
+	if (unlikely(ws->ending)) {
+		ws->ending_since = tcp_jiffies32;
+		ws_timer_arm(sk, ws);
+	}
+	WRITE_ONCE(ws->in_hand, true);
+}
+
 /* The cursor becomes the socket's, the bytes before it go back to TCP. */
 static void commit(struct sock *sk, struct ws *ws, struct take *t)
 {
@@ -328,25 +309,17 @@ static void commit(struct sock *sk, struct ws *ws, struct take *t)
 			t->rd.begun = true;
 	}
 	failure = step_over(sk, ws, t);
-	if (unlikely(t->off > ws_source_tail(sk, ws))) {
+	if (unlikely(t->off > ws_source_tail(ws))) {
 		failure = WS_FAIL_UNSTABLE;
-		t->off = ws_source_tail(sk, ws);
+		t->off = ws_source_tail(ws);
 	}
 	ws->read = t->rd;
-	/* until now the peer could not answer: its time begins when the window opens */
-	if (unlikely(ws->ping_waits || ws->close_waits) && ws_source_shut(sk, ws))
-		ws_timer_restart(ws);
-	ws_source_consume(sk, ws, t->off - ws->head);
-	if (unlikely(ws->ending)) {
-		ws->ending_since = tcp_jiffies32;
-		ws_timer_arm(sk, ws);
-	}
-	WRITE_ONCE(ws->in_hand, true);
+	consume(sk, ws, t->off - ws->head);
 	t->spot = (struct ws_spot){};
 	t->moved = true;
 	if (failure)
 		ws_fail(sk, ws, failure);
-	else if (ws_rx_waits(sk, ws))
+	else if (ws_rx_waits(ws))
 		ws_rx_run(sk, ws);
 }
 
@@ -530,14 +503,14 @@ static int short_of_all(struct msghdr *msg, struct take *t)
 	return t->copied;
 }
 
-static int do_recvmsg(struct sock *sk, struct ws *ws, struct msghdr *msg, int flags, struct websocket_batch *batch)
+/* What recvmsg() does unless the common case is there. */
+static noinline_for_stack int receive_any(struct sock *sk, struct ws *ws, struct msghdr *msg, int flags,
+					  struct websocket_batch *batch)
 {
+	long timeo = sock_rcvtimeo(sk, flags & MSG_DONTWAIT);
 	struct take t = { .batch = batch };
-	long timeo;
 	int ret;
 
-	lock_sock(sk);
-	timeo = sock_rcvtimeo(sk, flags & MSG_DONTWAIT);
 	for (;;) {
 		u64 from = flags & MSG_PEEK ? t.off : 0;
 
@@ -584,6 +557,44 @@ static int do_recvmsg(struct sock *sk, struct ws *ws, struct msghdr *msg, int fl
 		if (ret && !t.copied)
 			break;
 	}
+	return ret;
+}
+
+/* The common case: whole messages are there, and nothing is that the scan has only begun. False: receive_any() has to look. */
+static bool receive_whole(struct sock *sk, struct ws *ws, struct msghdr *msg, int flags, struct websocket_batch *batch,
+			  int *ret)
+{
+	unsigned int max = batch ? batch_room(msg) : 0;
+	struct ws_run run = {};
+
+	if (flags & (MSG_PEEK | MSG_WAITALL) || ws->ready != ws->scan ||
+	    !ws_whole_take(sk, ws, &msg->msg_iter, max ? batch : NULL, max ?: 1, &run))
+		return false;
+	/* those who see no records must not see empty messages either */
+	if (unlikely(!run.copied))
+		return false;
+	if (max)
+		*ret = put_cmsg(msg, SOL_WEBSOCKET, WEBSOCKET_BATCH, run.nr * sizeof(*batch), batch);
+	else
+		*ret = put_record(msg, run.opcode, WEBSOCKET_MSG_BEGIN | WEBSOCKET_MSG_END, 0, 0);
+	if (*ret)
+		return true;
+	iov_iter_advance(&msg->msg_iter, run.copied);
+	msg->msg_flags |= MSG_EOR;
+	*ret = run.copied;
+	consume(sk, ws, run.stream);
+	if (ws_rx_waits(ws))
+		ws_rx_run(sk, ws);
+	return true;
+}
+
+static int do_recvmsg(struct sock *sk, struct ws *ws, struct msghdr *msg, int flags, struct websocket_batch *batch)
+{
+	int ret;
+
+	lock_sock(sk);
+	if (!receive_whole(sk, ws, msg, flags, batch, &ret))
+		ret = receive_any(sk, ws, msg, flags, batch);
 	/* io_uring asks for it */
 	if (msg->msg_get_inq)
 		msg->msg_inq = ws_readable(ws) ? min_t(u64, ws->ready - ws->head, INT_MAX) : 0;

@@ -16,9 +16,11 @@
 #include "compat/compat.h"
 #include "core/mask.h"
 #include "core/utf8.h"
+#include "source.h"
 #include "stats.h"
 #include "trace.h"
 #include "websocket.h"
+#include "whole.h"
 
 #define PASS_BYTES	65536
 #define PASS_PINGS	16	/* that are answered one by one */
@@ -31,6 +33,7 @@ struct pass {
 	bool at_head;		/* nothing unread stands before the scan cursor */
 	bool close;		/* the peer's Close was seen */
 	bool again;		/* bounds reached */
+	bool wake;		/* the program has to be told of something already */
 	u8 pings;		/* entries in ping[] */
 	struct {
 		u32 off;	/* its payload, from pass->start on, */
@@ -119,12 +122,20 @@ static noinline_for_stack void answer_pings(struct sock *sk, struct ws *ws, cons
 	unsigned int i;
 
 	for (i = 0; i < pass->pings; i++) {
+		u64 off = pass->start + pass->ping[i].off;
+		unsigned int len = pass->ping[i].len;
 		u8 payload[WS_CONTROL_MAX];
 		struct ws_spot spot = {};
-		unsigned int len = ws_source_peek(sk, ws, &spot, pass->start + pass->ping[i].off, payload,
-						  pass->ping[i].len);
+		const u8 *from = payload;
+		size_t n = 0;
 
-		ws_mask_copy(payload, payload, len, pass->ping[i].key);
+		if (len)
+			from = ws_source_chunk(sk, ws, &spot, off, &n);
+		if (n < len) {
+			len = ws_source_peek(sk, ws, &spot, off, payload, len);
+			from = payload;
+		}
+		ws_mask_copy(payload, from, len, pass->ping[i].key);
 		ws_control_pong(sk, ws, payload, len);
 	}
 }
@@ -187,32 +198,17 @@ static bool scan_frame(struct sock *sk, struct ws *ws, struct ws_spot *spot, u64
 	return !pass->close;
 }
 
-/*
- * The common case: frames which are whole messages, one behind the other in one piece of memory. Does what scan_frame() does
- * with them, for many at once.
- */
+/* Whole messages at the cursor, as many as stand there in one piece of memory. */
 static void scan_messages(struct sock *sk, struct ws *ws, struct ws_spot *spot, struct pass *pass)
 {
-	unsigned int frames = 0;
-	struct ws_header h;
-	size_t n, left;
 	const u8 *p;
+	size_t n;
 
 	if (ws->scan_opcode || trace_websocket_frame_enabled() || trace_websocket_message_enabled())
 		return;
 	p = ws_source_chunk(sk, ws, spot, ws->scan, &n);
-	if (!p)
+	if (!p || !ws_whole_step(ws, p, n))
 		return;
-	for (left = n; ws_frame_message(&h, p, left, !ws_client(ws)) && h.len <= ws->max_message; frames++) {
-		ws->rx_bytes += h.len;
-		p += h.size + h.len;
-		left -= h.size + h.len;
-	}
-	if (!frames)
-		return;
-	ws->rx_frames += frames;
-	ws->rx_messages += frames;
-	ws->scan += n - left;
 	pass->ready = ws->scan;
 	pass->at_head = false;
 }
@@ -220,7 +216,7 @@ static void scan_messages(struct sock *sk, struct ws *ws, struct ws_spot *spot, 
 /* Walks what has arrived; changes nothing but the cursor's own state. */
 static void scan(struct sock *sk, struct ws *ws, struct pass *pass)
 {
-	u64 tail = ws_source_tail(sk, ws), start = ws->scan;
+	u64 tail = ws_source_tail(ws), start = ws->scan;
 	struct ws_spot spot = {};
 
 	for (;;) {
@@ -290,18 +286,16 @@ static enum ws_failure ahead_header(struct sock *sk, struct ws *ws, struct ws_sp
  * Fail early (RFC 6455 8.1): text that has become invalid need not wait for the end of its message. Only an unfinished message
  * is looked at; complete ones are checked as they are copied, and that check is the one that counts.
  */
-static enum ws_failure check_ahead(struct sock *sk, struct ws *ws, struct pass *pass)
+static noinline_for_stack enum ws_failure check_ahead(struct sock *sk, struct ws *ws, struct pass *pass)
 {
 	struct ws_ahead *a = &ws->ahead;
 	struct ws_spot spot = {};
 	u64 end;
 
-	if (ws->scan_opcode != WS_OP_TEXT)
-		return WS_FAIL_NONE;
 	ahead_start(ws, a);
 	if (a->utf8 == WS_UTF8_UNCHECKED)
 		return WS_FAIL_NONE;
-	end = min(ws_source_tail(sk, ws), ws->scan);
+	end = min(ws_source_tail(ws), ws->scan);
 	if (end > a->off + PASS_BYTES) {
 		end = a->off + PASS_BYTES;
 		pass->again = true;
@@ -334,7 +328,7 @@ static enum ws_failure check_ahead(struct sock *sk, struct ws *ws, struct pass *
 /* How far an incomplete message can be delivered: payload that has arrived, or else the frames before it. */
 static u64 streaming_end(const struct sock *sk, const struct ws *ws)
 {
-	u64 tail = ws_source_tail(sk, ws);
+	u64 tail = ws_source_tail(ws);
 
 	if (tail <= ws->frame_data && ws->frame_data <= ws->scan)
 		return ws->frame_data - ws->frame_head;
@@ -344,7 +338,7 @@ static u64 streaming_end(const struct sock *sk, const struct ws *ws)
 /* Decides what to wait for. After everything was consumed that will be. */
 static void set_expectation(struct sock *sk, struct ws *ws, struct pass *pass)
 {
-	u64 tail = ws_source_tail(sk, ws);
+	u64 tail = ws_source_tail(ws);
 
 	if (ws->scan_opcode && !ws->streaming && ws_source_full(sk, ws)) {
 		ws->streaming = true;
@@ -370,7 +364,7 @@ void ws_rx_drop(struct sock *sk, struct ws *ws)
 {
 	if (ws_readable(ws) || ws->failure == WS_FAIL_STOLEN)
 		return;
-	ws_source_consume(sk, ws, ws_source_tail(sk, ws) - ws->head);
+	ws_source_consume(sk, ws, ws_source_tail(ws) - ws->head);
 	ws_source_want(sk, ws, 0);
 }
 
@@ -389,7 +383,7 @@ static void finish_pass(struct sock *sk, struct ws *ws, struct pass *pass)
 		ws_source_consume(sk, ws, pass->consumed - ws->head);
 	if (!ending)
 		set_expectation(sk, ws, pass);
-	wake = pass->ready != ws->ready || pass->close || deferred;
+	wake = pass->wake || pass->ready != ws->ready || pass->close || deferred;
 	WRITE_ONCE(ws->ready, pass->ready);
 	if (pass->failure && !deferred)
 		ws_fail(sk, ws, pass->failure);
@@ -402,16 +396,33 @@ static void finish_pass(struct sock *sk, struct ws *ws, struct pass *pass)
 		ws->base->data_ready(sk);
 }
 
-/**
- * ws_rx_waits() - after a consume: is there anything for ws_rx_run() to do?
- * @sk: the socket
- * @ws: its context
- *
- * Not between messages with all headers examined.
- */
-bool ws_rx_waits(const struct sock *sk, const struct ws *ws)
+/* @wake: messages were found before that the program was not told of */
+static void run_pass(struct sock *sk, struct ws *ws, bool wake)
 {
-	return ws->scan_opcode || ws->scan_again || ws->scan != ws_source_tail(sk, ws) || ws_rx_ended(ws);
+	struct pass pass;
+
+	if (ws_rx_ended(ws)) {
+		ws->scan_again = false;
+		ws_rx_drop(sk, ws);
+		return;
+	}
+	if (ws->ending)
+		return;
+	pass.failure = WS_FAIL_NONE;
+	pass.close = pass.again = false;
+	pass.wake = wake;
+	pass.pings = 0;
+	pass.start = ws->scan;
+	pass.consumed = ws->head;
+	pass.ready = ws->ready;
+	pass.at_head = ws->scan == ws->head;
+	if (unlikely(!ws_source_ok(sk, ws)))
+		pass.failure = WS_FAIL_STOLEN;
+	else
+		scan(sk, ws, &pass);
+	if (ws->scan_opcode == WS_OP_TEXT && !pass.failure && !pass.close)
+		pass.failure = check_ahead(sk, ws, &pass);
+	finish_pass(sk, ws, &pass);
 }
 
 /**
@@ -423,30 +434,11 @@ bool ws_rx_waits(const struct sock *sk, const struct ws *ws)
  */
 void ws_rx_run(struct sock *sk, struct ws *ws)
 {
-	struct pass pass;
+	bool found = false;
 
 	ws_assert_locked(sk);
-	if (ws_rx_ended(ws)) {
-		ws->scan_again = false;
-		ws_rx_drop(sk, ws);
-		return;
-	}
-	if (ws->ending)
-		return;
-	pass.failure = WS_FAIL_NONE;
-	pass.close = pass.again = false;
-	pass.pings = 0;
-	pass.start = ws->scan;
-	pass.consumed = ws->head;
-	pass.ready = ws->ready;
-	pass.at_head = ws->scan == ws->head;
-	if (unlikely(!ws_source_ok(sk, ws)))
-		pass.failure = WS_FAIL_STOLEN;
-	else
-		scan(sk, ws, &pass);
-	if (!pass.failure && !pass.close)
-		pass.failure = check_ahead(sk, ws, &pass);
-	finish_pass(sk, ws, &pass);
+	if (!ws_whole_scan(sk, ws, &found))
+		run_pass(sk, ws, found);
 }
 
 /**

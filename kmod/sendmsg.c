@@ -12,6 +12,7 @@
 #include "compat/compat.h"
 #include "core/mask.h"
 #include "websocket.h"
+#include "whole.h"
 
 #define GATHER_MAX	64		/* pages, or runs of pages, in one frame or batch */
 #define FRAME_MAX	(1U << 20)	/* payload of one frame */
@@ -311,6 +312,17 @@ static bool continues(const struct ws *ws, u8 given)
 	return !ws->tx_opcode || !given || given == ws->tx_opcode;
 }
 
+/* The sender will come back: it has messages to read, and recvmsg() sends what was held back when there are none. */
+static bool holds(const struct ws *ws, int flags)
+{
+	return flags & MSG_BATCH || (ws->flags & WEBSOCKET_F_CORK && ws_readable(ws));
+}
+
+static u8 default_opcode(const struct ws *ws)
+{
+	return ws->flags & WEBSOCKET_F_TEXT ? WS_OP_TEXT : WS_OP_BINARY;
+}
+
 /*
  * @n bytes of one message; @given: its opcode, or 0; @flags: of the call. Returns bytes sent, or an errno if none were.
  */
@@ -318,9 +330,8 @@ static ssize_t send_message(struct sock *sk, struct ws *ws, struct iov_iter *ite
 			    long *timeo)
 {
 	bool more = flags & WS_MSG_MORE;
-	/* the sender will come back: it has messages to read, and do_recvmsg() sends what was held back when it has none */
-	bool hold = flags & MSG_BATCH || (ws->flags & WEBSOCKET_F_CORK && ws_readable(ws));
-	u8 opcode = given ?: ws->flags & WEBSOCKET_F_TEXT ? WS_OP_TEXT : WS_OP_BINARY;
+	u8 opcode = given ?: default_opcode(ws);
+	bool hold = holds(ws, flags);
 	bool mine = false;
 	size_t done = 0;
 	ssize_t rc;
@@ -351,52 +362,23 @@ static ssize_t send_message(struct sock *sk, struct ws *ws, struct iov_iter *ite
 	return done ? done : min_t(ssize_t, rc, 0);
 }
 
-/*
- * The common case: messages of a batch below 64 KiB, from one piece of the caller's memory, unmasked (RFC 6455 5.3), into what is
- * left of the page. Appends up to @nr of them, in @room bytes. Returns how many; the rest is gather_frame()'s.
- */
+/* Appends up to @nr messages of a batch, in @room bytes, at once. Returns how many; the rest is gather_frame()'s. */
 static unsigned int gather_messages(struct sock *sk, struct ws *ws, struct gather *g, struct iov_iter *iter,
 				    const struct websocket_batch *b, unsigned int nr, size_t room)
 {
 	struct page_frag *pfrag = sk_page_frag(sk);
-	size_t len = 0, taken = 0;
-	void __user *from;
 	unsigned int i;
-	u8 *start, *to;
+	size_t n;
 
-	if (ws_client(ws) || !user_backed_iter(iter))
+	if (ws_client(ws) || !skb_page_frag_refill(min_t(size_t, iov_iter_count(iter), 2048), pfrag, sk->sk_allocation))
 		return 0;
-	from = ws_iter_user(iter, &len);
-	len = min(len, iov_iter_count(iter));
-	if (!access_ok(from, len) || !skb_page_frag_refill(min_t(size_t, len, 2048), pfrag, sk->sk_allocation))
-		return 0;
-	/* raw_copy_from_user() leaves that to its caller: no copy ahead of access_ok() */
-	barrier_nospec();
-	start = page_address(pfrag->page) + pfrag->offset;
-	to = start;
 	room = min_t(size_t, room - g->size, pfrag->size - pfrag->offset);
-	for (i = 0; i < nr; i++) {
-		unsigned int n = b[i].len, head = n < 126 ? 2 : 4;
-
-		if (n > 0xffff || n > len - taken || head + n > room - (to - start))
-			break;
-		to[0] = 0x80 | b[i].opcode;
-		to[1] = n;
-		if (head == 4) {
-			to[1] = 126;
-			to[2] = n >> 8;
-			to[3] = n;
-		}
-		/* without the check for objects: it is a page of ours */
-		if (raw_copy_from_user(to + head, from + taken, n))
-			break;
-		to += head + n;
-		taken += n;
-	}
-	if (!i || !gather_add(g, pfrag, to - start))
+	n = ws_whole_gather(page_address(pfrag->page) + pfrag->offset, room, iter, b, &nr);
+	if (!nr || !gather_add(g, pfrag, n))
 		return 0;
-	iov_iter_advance(iter, taken);
-	return i;
+	for (i = 0; i < nr; i++)
+		iov_iter_advance(iter, b[i].len);
+	return nr;
 }
 
 /*
@@ -579,9 +561,10 @@ static int parse_records(struct msghdr *msg, size_t size, struct send *send)
 	return 0;
 }
 
-static ssize_t send_any(struct sock *sk, struct ws *ws, struct msghdr *msg, size_t size, const struct send *send,
-			long *timeo)
+static noinline_for_stack ssize_t send_any(struct sock *sk, struct ws *ws, struct msghdr *msg, size_t size,
+					   const struct send *send)
 {
+	long time = sock_sndtimeo(sk, msg->msg_flags & MSG_DONTWAIT), *timeo = &time;
 	u8 opcode = send->opcode;
 
 	if (opcode && !is_data(opcode))
@@ -591,6 +574,40 @@ static ssize_t send_any(struct sock *sk, struct ws *ws, struct msghdr *msg, size
 	if (!ws->tx_busy && !continues(ws, opcode))
 		return -EINVAL;
 	return send_message(sk, ws, &msg->msg_iter, size, opcode, msg->msg_flags, timeo);
+}
+
+/* The common case: whole messages from one piece of memory, and nothing in their way. False: send_any() has to look. */
+static bool send_whole(struct sock *sk, struct ws *ws, struct msghdr *msg, size_t size, const struct send *send, ssize_t *ret)
+{
+	struct websocket_batch one = { .len = size, .opcode = send->opcode ?: default_opcode(ws) };
+	const struct websocket_batch *b = send->batch ?: &one;
+	unsigned int nr = send->batch ? send->nr : 1, taken = nr;
+	struct page_frag *pfrag = sk_page_frag(sk);
+	/* the headers are of four bytes at most */
+	size_t need = size + 4 * nr, n;
+
+	if (msg->msg_flags & WS_MSG_MORE || ws->tx_opcode || ws_client(ws) || ws_over_tls(ws) || !is_data(one.opcode) ||
+	    READ_ONCE(sk->sk_wmem_queued) + 2 * need > READ_ONCE(sk->sk_sndbuf))
+		return false;
+	if (!pfrag->page || need > pfrag->size - pfrag->offset) {
+		if (need > 2048 || !skb_page_frag_refill(need, pfrag, sk->sk_allocation))
+			return false;
+	}
+	n = ws_whole_gather(page_address(pfrag->page) + pfrag->offset, need, &msg->msg_iter, b, &taken);
+	if (taken < nr)
+		return false;
+	*ret = ws_tx_frame(sk, ws, pfrag, n, !send->batch && holds(ws, msg->msg_flags));
+	if (*ret == -EAGAIN)
+		return false;
+	if (*ret)
+		return true;
+	/* all of it was taken: nobody looks at it again */
+	iov_iter_truncate(&msg->msg_iter, 0);
+	ws->tx_messages += nr;
+	ws->tx_frames += nr;
+	ws->tx_bytes += size;
+	*ret = size;
+	return true;
 }
 
 /**
@@ -606,7 +623,6 @@ int ws_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
 	struct ws *ws = ws_get(sk);
 	struct send send = {};
 	ssize_t rc;
-	long timeo;
 
 	if (unlikely(msg->msg_flags & (MSG_OOB | MSG_ZEROCOPY | MSG_FASTOPEN)))
 		return -EOPNOTSUPP;
@@ -616,8 +632,8 @@ int ws_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
 			return rc;
 	}
 	lock_sock(sk);
-	timeo = sock_sndtimeo(sk, msg->msg_flags & MSG_DONTWAIT);
-	rc = send_any(sk, ws, msg, size, &send, &timeo);
+	if (!send_whole(sk, ws, msg, size, &send, &rc))
+		rc = send_any(sk, ws, msg, size, &send);
 	if (ws_over_tls(ws)) {
 		ws_tls_push(sk, ws);
 		ws_tls_leave(sk, ws);

@@ -17,78 +17,33 @@
  * stepping back while the one before ends later finds the same skb.
  */
 #include "compat/compat.h"
+#include "source.h"
 #include "websocket.h"
 
 #ifdef CONFIG_HIGHMEM
 #error "websocket reads pages by their kernel address: it needs a kernel without HIGHMEM"
 #endif
 
-static u32 skb_start(const struct sk_buff *skb)
-{
-	return TCP_SKB_CB(skb)->seq;
-}
-
-/* end_seq counts a FIN, which is not data. */
-static u32 skb_end(const struct sk_buff *skb)
-{
-	return TCP_SKB_CB(skb)->seq + skb->len;
-}
-
-static u32 seq_of(const struct ws *ws, u64 off)
-{
-	return ws->head_seq + (u32)(off - ws->head);
-}
-
-/**
- * ws_source_tail() - where the bytes that have arrived end
- * @sk: the socket
- * @ws: its context
- * Return: the offset behind the last byte. Not derived from rcv_nxt, which counts the FIN.
- */
-u64 ws_source_tail(const struct sock *sk, const struct ws *ws)
-{
-	const struct sk_buff *skb = skb_peek_tail(ws->queue);
-	s32 n = skb ? (s32)(skb_end(skb) - ws->head_seq) : 0;
-
-	return ws->head + max(n, 0);
-}
-
-/**
- * ws_source_ok() - has nobody else consumed from the stream?
- * @sk: the socket
- * @ws: its context
- *
- * A thread that was inside TCP's own recvmsg() when the protocol started takes raw bytes, and urgent data that is not
- * inline moves copied_seq from softirq. Then the framing is lost for good.
- */
-bool ws_source_ok(struct sock *sk, struct ws *ws)
-{
-	/* SO_OOBINLINE can be changed behind our back; urgent bytes are ordinary bytes of the stream */
-	if (unlikely(!sock_flag(sk, SOCK_URGINLINE)))
-		sock_set_flag(sk, SOCK_URGINLINE);
-	return likely(READ_ONCE(tcp_sk(sk)->copied_seq) == ws->head_seq) || ws_over_tls(ws);
-}
-
 static const struct sk_buff *locate(const struct ws *ws, u64 off)
 {
 	const struct sk_buff_head *queue = ws->queue;
 	const struct sk_buff *skb, *prev;
-	u32 seq = seq_of(ws, off);
+	u32 seq = ws_seq(ws, off);
 
 	if (off == ws->head) {
 		skb_queue_walk(queue, skb)
-			if (before(seq, skb_end(skb)))
+			if (before(seq, ws_skb_end(skb)))
 				return skb;
 		return NULL;
 	}
 	skb_queue_reverse_walk(queue, skb)
-		if (!before(seq, skb_start(skb)))
+		if (!before(seq, ws_skb_start(skb)))
 			break;
-	if (skb == (const struct sk_buff *)queue || !before(seq, skb_end(skb)))
+	if (skb == (const struct sk_buff *)queue || !before(seq, ws_skb_end(skb)))
 		return NULL;
 	while (!skb_queue_is_first(queue, skb)) {
 		prev = skb_queue_prev(queue, skb);
-		if (!before(seq, skb_end(prev)))
+		if (!before(seq, ws_skb_end(prev)))
 			break;
 		skb = prev;
 	}
@@ -150,17 +105,17 @@ const u8 *ws_source_chunk(struct sock *sk, struct ws *ws, struct ws_spot *spot, 
 		*n = spot->n - (off - spot->off);
 		return spot->p + (off - spot->off);
 	}
-	seq = seq_of(ws, off);
+	seq = ws_seq(ws, off);
 	if (!skb)
 		skb = locate(ws, off);
 	else
-		while (skb && !before(seq, skb_end(skb)))
+		while (skb && !before(seq, ws_skb_end(skb)))
 			skb = skb_queue_is_last(queue, skb) ? NULL : skb_queue_next(queue, skb);
 	spot->skb = skb;
 	spot->n = 0;
-	if (unlikely(!skb || before(seq, skb_start(skb))))
+	if (unlikely(!skb || before(seq, ws_skb_start(skb))))
 		return NULL;
-	spot->p = skb_chunk(skb, seq - skb_start(skb), &spot->n);
+	spot->p = skb_chunk(skb, seq - ws_skb_start(skb), &spot->n);
 	if (unlikely(!spot->p))
 		spot->n = 0;
 	spot->off = off;
@@ -181,7 +136,7 @@ const u8 *ws_source_chunk(struct sock *sk, struct ws *ws, struct ws_spot *spot, 
  */
 unsigned int ws_source_peek(struct sock *sk, struct ws *ws, struct ws_spot *spot, u64 off, u8 *buf, unsigned int n)
 {
-	u64 tail = ws_source_tail(sk, ws);
+	u64 tail = ws_source_tail(ws);
 	unsigned int done = 0;
 	struct ws_spot ahead;
 
@@ -222,6 +177,12 @@ unsigned int ws_source_header(struct sock *sk, struct ws *ws, struct ws_spot *sp
 		ws_store64(buf + 8, ws_load64(p + 8));
 		return WS_HEADER_MAX;
 	}
+	/* a short frame and nothing behind it */
+	if (p && n >= 8 && off + n == ws_source_tail(ws)) {
+		ws_store64(buf, ws_load64(p));
+		ws_store64(buf + n - 8, ws_load64(p + n - 8));
+		return min_t(size_t, n, WS_HEADER_MAX);
+	}
 	return ws_source_peek(sk, ws, spot, off, buf, WS_HEADER_MAX);
 }
 
@@ -231,7 +192,7 @@ unsigned int ws_source_header(struct sock *sk, struct ws *ws, struct ws_spot *sp
  */
 static void compact(struct sock *sk, struct sk_buff *old)
 {
-	u32 off = tcp_sk(sk)->copied_seq - skb_start(old);
+	u32 off = tcp_sk(sk)->copied_seq - ws_skb_start(old);
 	u32 len = old->len - off;
 	struct sk_buff *skb = alloc_skb(len, GFP_ATOMIC | __GFP_NOWARN);
 
@@ -253,11 +214,11 @@ static void compact(struct sock *sk, struct sk_buff *old)
 /* The remainder behind @n bytes is small, and holds much memory. */
 static struct sk_buff *pinned(struct sock *sk, const struct ws *ws, u64 n)
 {
-	u64 left = ws_source_tail(sk, ws) - ws->head - n;
+	u64 left = ws_source_tail(ws) - ws->head - n;
 	struct sk_buff *skb = skb_peek_tail(ws->queue);
 
 	if (likely(!left) || left > WS_HEADER_MAX + WS_CONTROL_MAX || n < 2 || skb->truesize < sk->sk_rcvbuf / 4 ||
-	    TCP_SKB_CB(skb)->tcp_flags & TCPHDR_FIN || before(seq_of(ws, ws->head + n - 1), skb_start(skb)))
+	    TCP_SKB_CB(skb)->tcp_flags & TCPHDR_FIN || before(ws_seq(ws, ws->head + n - 1), ws_skb_start(skb)))
 		return NULL;
 	return skb;
 }
@@ -314,7 +275,7 @@ static int buffer_limit(const struct sock *sk)
  */
 static bool grow(struct sock *sk, struct ws *ws)
 {
-	u64 queued = ws_source_tail(sk, ws) - ws->head;
+	u64 queued = ws_source_tail(ws) - ws->head;
 	int limit = buffer_limit(sk);
 	int size = sk->sk_rcvbuf;
 

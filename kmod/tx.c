@@ -115,6 +115,18 @@ void ws_tx_free(struct ws *ws)
 	ws->pong = NULL;
 }
 
+/* Calls TCP, and keeps account of it. */
+static __always_inline ssize_t call_tcp(struct sock *sk, struct ws *ws, struct bio_vec *bv, unsigned int nr, size_t size, int flags)
+{
+	ssize_t n;
+
+	ws->in_tcp = true;
+	n = ws_tcp_push(sk, bv, nr, size, flags);
+	ws->in_tcp = false;
+	ws->tx_seq = tcp_sk(sk)->write_seq;
+	return n;
+}
+
 static ssize_t push(struct sock *sk, struct ws *ws, struct bio_vec *bv, unsigned int nr, size_t size, int flags)
 {
 	struct tcp_sock *tp = tcp_sk(sk);
@@ -132,11 +144,8 @@ static ssize_t push(struct sock *sk, struct ws *ws, struct bio_vec *bv, unsigned
 		flags &= ~MSG_MORE;
 		tp->nonagle |= TCP_NAGLE_PUSH;
 	}
-	ws->in_tcp = true;
-	n = ws_tcp_push(sk, bv, nr, size, flags);
-	ws->in_tcp = false;
+	n = call_tcp(sk, ws, bv, nr, size, flags);
 	tp->nonagle = nonagle;
-	ws->tx_seq = tp->write_seq;
 	return n;
 }
 
@@ -170,11 +179,12 @@ int ws_tx_flush(struct sock *sk, struct ws *ws)
 			.bv_offset = ws->rest.off,
 			.bv_len = ws->rest.len,
 		};
+		bool more = ws->rest.more && ws->rest.more->next < ws->rest.more->nr;
 		ssize_t n;
 
 		if (!ws_tx_allowed(sk))
 			return -EPIPE;
-		n = push(sk, ws, &bv, 1, bv.bv_len, 0);
+		n = push(sk, ws, &bv, 1, bv.bv_len, more ? MSG_MORE : 0);
 		if (n < 0 && n != -EAGAIN)
 			return -EPIPE;
 		if (n == bv.bv_len) {
@@ -191,12 +201,18 @@ int ws_tx_flush(struct sock *sk, struct ws *ws)
 	return 0;
 }
 
+/* Bytes at @off of @page would stand right behind those that are held back. */
+static bool joins_held(const struct ws *ws, const struct page *page, unsigned int off)
+{
+	return !ws->rest.more && page == ws->rest.page && off == ws->rest.off + ws->rest.len;
+}
+
 /*
  * Puts a frame behind those that are held back. False: it does not lie right behind them; they go first.
  */
 static bool join_held(struct ws *ws, const struct bio_vec *bv, unsigned int nr, struct ws_more *more)
 {
-	if (nr > 1 || ws->rest.more || bv->bv_page != ws->rest.page || bv->bv_offset != ws->rest.off + ws->rest.len)
+	if (nr > 1 || !joins_held(ws, bv->bv_page, bv->bv_offset))
 		return false;
 	ws->rest.len += bv->bv_len;
 	put_page(bv->bv_page);
@@ -274,27 +290,85 @@ int ws_tx_send(struct sock *sk, struct ws *ws, struct bio_vec *bv, unsigned int 
 	return 0;
 }
 
-/* Room for one control frame in this CPU's page; -ENOMEM. The caller gets a reference. */
-static int control_bvec(struct bio_vec *bv, const u8 *frame, unsigned int len)
+/* Nothing is in the way of what stands behind the offset of @pfrag, but what is held back and what it joins. */
+static bool clear(const struct sock *sk, const struct ws *ws, const struct page_frag *pfrag)
 {
+	const struct tcp_sock *tp = tcp_sk(sk);
+
+	return ws->state == WEBSOCKET_STATE_OPEN && !ws->error && !ws->tx_busy && !sk->sk_err &&
+	       !(sk->sk_shutdown & SEND_SHUTDOWN) && (1 << sk->sk_state) & (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT) &&
+	       ws->tx_seq == READ_ONCE(tp->write_seq) && tcp_notsent_lowat(tp) == UINT_MAX &&
+	       (!ws->rest.page || (ws->held && joins_held(ws, pfrag->page, pfrag->offset)));
+}
+
+/**
+ * ws_tx_frame() - hand a frame, or several, to TCP, in the common case
+ * @sk: the socket
+ * @ws: its context; not over TLS
+ * @pfrag: they stand behind its offset, which moves on
+ * @size: their bytes
+ * @later: more is about to come, they are to wait for it
+ * Context: owner, from a system call
+ * Return: 0; -EAGAIN: it is not the common case, nothing has happened; or another negative errno if the connection cannot send
+ * any more.
+ */
+int ws_tx_frame(struct sock *sk, struct ws *ws, struct page_frag *pfrag, size_t size, bool later)
+{
+	struct bio_vec bv = { .bv_page = pfrag->page, .bv_offset = pfrag->offset, .bv_len = size };
+	ssize_t n = 0;
+
+	ws_assert_locked(sk);
+	if (!clear(sk, ws, pfrag))
+		return -EAGAIN;
+	pfrag->offset += size;
+	if (ws->rest.page) {
+		ws->rest.len += size;
+		/* it counts as sent when it is the rest */
+		n = later ? 0 : ws_tx_flush(sk, ws);
+		return n == -EAGAIN ? 0 : n;
+	}
+	if (!later) {
+		n = call_tcp(sk, ws, &bv, 1, size, 0);
+		if (likely(n == size))
+			return 0;
+		if (n < 0 && n != -EAGAIN)
+			return n;
+	}
+	get_page(bv.bv_page);
+	if (later) {
+		hold(sk, ws, &bv, 1, NULL);
+		return 0;
+	}
+	keep_rest(ws, &bv, 1, NULL, max_t(ssize_t, n, 0));
+	retry_later(sk, ws);
+	return 0;
+}
+
+/* A control frame in this CPU's page; -ENOMEM. The caller gets a reference. */
+static int control_bvec(struct bio_vec *bv, u8 opcode, const u8 *data, unsigned int len, bool masked)
+{
+	unsigned int room = WS_HEADER_MAX + len, head;
+	u32 key = masked ? get_random_u32() : 0;
 	struct control_page *c;
-	int err = 0;
+	int err = -ENOMEM;
 
 	local_bh_disable();
 	c = this_cpu_ptr(&control_pages);
-	if (!c->page || c->used + len > PAGE_SIZE) {
+	if (!c->page || c->used + room > PAGE_SIZE) {
 		if (c->page)
 			put_page(c->page);
 		c->page = alloc_page(GFP_ATOMIC | __GFP_NOWARN);
 		c->used = 0;
 	}
 	if (c->page) {
-		memcpy(page_address(c->page) + c->used, frame, len);
+		u8 *frame = page_address(c->page) + c->used;
+
+		head = ws_frame_encode(frame, opcode, true, len, masked, key);
+		ws_mask_copy(frame + head, data, len, key);
 		get_page(c->page);
-		*bv = (struct bio_vec){ .bv_page = c->page, .bv_offset = c->used, .bv_len = len };
-		c->used += len;
-	} else {
-		err = -ENOMEM;
+		*bv = (struct bio_vec){ .bv_page = c->page, .bv_offset = c->used, .bv_len = head + len };
+		c->used += head + len;
+		err = 0;
 	}
 	local_bh_enable();
 	return err;
@@ -366,9 +440,6 @@ static void leave_control_mode(struct sock *sk, const struct tcp_mode *saved, bo
 
 static int send_control(struct sock *sk, struct ws *ws, u8 opcode, const void *data, unsigned int len, bool force)
 {
-	u8 frame[WS_HEADER_MAX + WS_CONTROL_MAX];
-	u32 key = ws_client(ws) ? get_random_u32() : 0;
-	unsigned int head = ws_frame_encode(frame, opcode, true, len, ws_client(ws), key);
 	struct bio_vec bv;
 	int err;
 
@@ -379,8 +450,7 @@ static int send_control(struct sock *sk, struct ws *ws, u8 opcode, const void *d
 		set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
 		return -EAGAIN;
 	}
-	ws_mask_copy(frame + head, data, len, key);
-	err = control_bvec(&bv, frame, head + len);
+	err = control_bvec(&bv, opcode, data, len, ws_client(ws));
 	if (err)
 		return err;
 	return ws_tx_send(sk, ws, &bv, 1, NULL, bv.bv_len, 0);

@@ -26,6 +26,7 @@
 static __always_inline size_t ws_put_unmasked(void __user *to, const u8 *from, size_t n, u32 key, u64 *bits)
 {
 	u64 word = ws_mask_word(key), v, all = 0;
+	size_t size = n;
 	u8 __user *p = to;
 	unsigned int i;
 
@@ -42,6 +43,15 @@ static __always_inline size_t ws_put_unmasked(void __user *to, const u8 *from, s
 	}
 	for (; n >= 8; n -= 8, p += 8, from += 8)
 		PUT(0);
+	if (n && size >= 8) {
+		/* the last word, the first bytes of which were stored already */
+		word = ws_mask_word(ws_mask_advance(key, size - 8));
+		p -= 8 - n;
+		from -= 8 - n;
+		PUT(0);
+		p += 8;
+		n = 0;
+	}
 #undef PUT
 	for (i = 0; i < n; i++, p++) {
 		u8 byte = from[i] ^ ws_mask_byte(key, i & 3);

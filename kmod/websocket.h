@@ -250,7 +250,7 @@ int ws_config_set(struct sock *sk, struct ws *ws, const struct websocket_config 
 int ws_setsockopt(struct sock *sk, int level, int name, sockptr_t val, unsigned int len);
 int ws_getsockopt(struct sock *sk, int level, int name, char __user *val, int __user *len);
 
-/* source.c: where bytes come from */
+/* source.c: where bytes come from; and source.h */
 #define WS_HEADER_ROOM 16	/* WS_HEADER_MAX, rounded up to whole words */
 
 struct ws_spot {
@@ -260,8 +260,6 @@ struct ws_spot {
 	size_t n;			/* so many; 0: none looked at yet */
 };
 
-u64 ws_source_tail(const struct sock *sk, const struct ws *ws);
-bool ws_source_ok(struct sock *sk, struct ws *ws);
 unsigned int ws_source_peek(struct sock *sk, struct ws *ws, struct ws_spot *spot, u64 off, u8 *buf, unsigned int n);
 const u8 *ws_source_chunk(struct sock *sk, struct ws *ws, struct ws_spot *spot, u64 off, size_t *n);
 unsigned int ws_source_header(struct sock *sk, struct ws *ws, struct ws_spot *spot, u64 off, u8 buf[WS_HEADER_ROOM]);
@@ -309,7 +307,6 @@ void ws_tls_hook(struct sock *sk, struct ws *ws);
 void ws_tls_unhook(struct sock *sk, struct ws *ws);
 
 /* rx.c: the scan cursor */
-bool ws_rx_waits(const struct sock *sk, const struct ws *ws);
 void ws_rx_run(struct sock *sk, struct ws *ws);
 void ws_rx_drop(struct sock *sk, struct ws *ws);
 bool ws_rx_delivers(const struct ws *ws, u8 opcode);
@@ -325,6 +322,7 @@ bool ws_tx_allowed(const struct sock *sk);
 bool ws_tx_blocked(const struct ws *ws);
 int ws_tx_send(struct sock *sk, struct ws *ws, struct bio_vec *bv, unsigned int nr, struct ws_more *more, size_t size,
 	       int flags);
+int ws_tx_frame(struct sock *sk, struct ws *ws, struct page_frag *pfrag, size_t size, bool later);
 int ws_tx_flush(struct sock *sk, struct ws *ws);
 void ws_tx_advance(struct ws *ws, size_t n);
 int ws_tx_control(struct sock *sk, struct ws *ws, u8 opcode, const void *data, unsigned int len, bool force);

@@ -40,6 +40,12 @@ void ws_mask_copy(u8 *dst, const u8 *src, size_t n, u32 key)
 	}
 	for (; n >= 8; n -= 8, dst += 8, src += 8)
 		ws_store64(dst, ws_load64(src) ^ word);
+	if (n >= 4) {
+		ws_store32(dst, ws_load32(src) ^ key);
+		n -= 4;
+		dst += 4;
+		src += 4;
+	}
 	for (i = 0; i < n; i++)
 		dst[i] = src[i] ^ ws_mask_byte(key, i & 3);
 }

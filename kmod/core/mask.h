@@ -6,7 +6,7 @@
 #include "types.h"
 
 /* The key as it applies @n bytes further on. Keys are in memory order, so the direction depends on the byte order. */
-static inline u32 ws_mask_advance(u32 key, u64 n)
+static __always_inline u32 ws_mask_advance(u32 key, u64 n)
 {
 	unsigned int shift = 8 * (n & 3);
 
@@ -18,7 +18,7 @@ static inline u32 ws_mask_advance(u32 key, u64 n)
 }
 
 /* The key for eight bytes at a time. */
-static inline u64 ws_mask_word(u32 key)
+static __always_inline u64 ws_mask_word(u32 key)
 {
 	return (u64)key << 32 | key;
 }
