@@ -342,10 +342,15 @@ static int put_record(struct msghdr *msg, u8 opcode, u8 flags, u16 close_code, u
 	return put_cmsg(msg, SOL_WEBSOCKET, WEBSOCKET_MSG, sizeof(record), &record);
 }
 
+static int put_batch(struct msghdr *msg, struct websocket_batch *batch, unsigned int nr)
+{
+	return put_cmsg(msg, SOL_WEBSOCKET, WEBSOCKET_BATCH, nr * sizeof(*batch), batch);
+}
+
 static int put_records(struct msghdr *msg, struct take *t)
 {
 	if (t->nr)
-		return put_cmsg(msg, SOL_WEBSOCKET, WEBSOCKET_BATCH, t->nr * sizeof(t->batch[0]), t->batch);
+		return put_batch(msg, t->batch, t->nr);
 	return put_record(msg, t->opcode, t->flags, 0, t->flags & WEBSOCKET_MSG_END ? 0 : t->rd.left);
 }
 
@@ -574,7 +579,7 @@ static bool receive_whole(struct sock *sk, struct ws *ws, struct msghdr *msg, in
 	if (unlikely(!run.copied))
 		return false;
 	if (max)
-		*ret = put_cmsg(msg, SOL_WEBSOCKET, WEBSOCKET_BATCH, run.nr * sizeof(*batch), batch);
+		*ret = put_batch(msg, batch, run.nr);
 	else
 		*ret = put_record(msg, run.opcode, WEBSOCKET_MSG_BEGIN | WEBSOCKET_MSG_END, 0, 0);
 	if (*ret)
