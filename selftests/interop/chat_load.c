@@ -2,11 +2,13 @@
 /*
  * Load for the chat server, by clients that speak RFC 6455 by themselves: each says numbered, checksummed messages, many of them in
  * fragments with a pause between, in a room of ROOM clients, and must hear every message of its room exactly once, each sender's in
- * order; pings it all the while and measures the longest time until a pong.
+ * order; pings it now and then. Another process, which is not held up by all that, has a few quiet connections, pings one of them
+ * every PING_MS and measures how long each pong takes.
  *
  *	chat_load PORT CLIENTS SECONDS
  *
- * Prints "ready" when all are connected; on SIGTERM ends before its time is over; prints at the end a line of figures. Status 0: nothing was lost, doubled, damaged or disconnected.
+ * Prints "ready" when all are connected; on SIGTERM ends before its time is over; prints at the end lines of figures. Status 0:
+ * nothing was lost, doubled, damaged or disconnected, and each ping answered.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -21,12 +23,16 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define ROOM	10
 #define PIECES	3
 #define PIECES_PER_S 300
+#define QUIET	8	/* connections of the process that pings */
+#define PING_MS	100
+#define PINGS	65536
 
 struct client {
 	int fd;
@@ -199,10 +205,11 @@ static void receive(struct client *c)
 	c->have -= at;
 }
 
+/* To the lobby. */
 static void join(struct client *c, int port)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	char head[1024], room[32];
+	char head[1024];
 	size_t have = 0;
 	int on = 1;
 
@@ -221,7 +228,83 @@ static void join(struct client *c, int port)
 	}
 	if (strncmp(head, "HTTP/1.1 101", 12))
 		exit(2);
+}
+
+/* Of its own. */
+static void enter_room(struct client *c)
+{
+	char room[32];
+
 	frame(c, 1, true, room, snprintf(room, sizeof(room), "/room r%d", (int)(c - all) / ROOM));
+}
+
+static int by_size(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Whatever else the quiet connections hear, which is what is said in the lobby, is passed over. Return: the pong to @sent came. */
+static bool pong_to(struct client *c, double sent)
+{
+	ssize_t n = recv(c->fd, c->in + c->have, sizeof(c->in) - c->have, 0);
+	size_t at = 0;
+	bool found = false;
+
+	if (n <= 0) {
+		gone(c, n ? "receiving" : "the end");
+		return false;
+	}
+	c->have += n;
+	while (c->have - at >= 2) {
+		unsigned char *f = c->in + at;
+		size_t head = (f[1] & 127) == 126 ? 4 : 2, len = head == 4 ? f[2] << 8 | f[3] : f[1] & 127;
+
+		if (c->have - at < head + len)
+			break;
+		if (f[0] == 0x89)
+			frame(c, 10, true, (char *)f + head, len);
+		found |= f[0] == 0x8a && len == sizeof(sent) && !memcmp(f + head, &sent, len);
+		at += head + len;
+	}
+	memmove(c->in, c->in + at, c->have - at);
+	c->have -= at;
+	return found;
+}
+
+/*
+ * The process that pings. How late its own sleeps end is what the machine adds to each figure. Return: exit status.
+ */
+static int ping_all_the_while(int port)
+{
+	static double waits[PINGS];
+	double late = 0, begin, due;
+	int n = 0;
+
+	all = calloc(QUIET, sizeof(*all));
+	for (int i = 0; i < QUIET; i++)
+		join(&all[i], port);
+	for (begin = due = now(); !stop && n < PINGS && !lost; due += PING_MS / 1e3) {
+		struct client *c = &all[n % QUIET];
+		double sent;
+
+		if (due < now())
+			due = now();
+		usleep((due - now()) * 1e6 + 1);
+		sent = now();
+		if (sent - due > late)
+			late = sent - due;
+		frame(c, 9, true, (char *)&sent, sizeof(sent));
+		while (c->fd >= 0 && !pong_to(c, sent))
+			;
+		waits[n++] = now() - sent;
+	}
+	qsort(waits, n, sizeof(*waits), by_size);
+	printf("%d pings, one after the other in %.0f s: answered after %.1f ms (median), %.1f ms (99 of 100), %.1f ms (longest); the "
+	       "process that measured was late itself by up to %.1f ms\n", n, now() - begin, waits[n / 2] * 1e3, waits[n * 99 / 100] * 1e3,
+	       waits[n - 1] * 1e3, late * 1e3);
+	return !n || lost;
 }
 
 static void drain(int ep, int ms)
@@ -237,8 +320,9 @@ static void drain(int ep, int ms)
 int main(int argc, char **argv)
 {
 	struct rlimit files = { 65536, 65536 };
-	int ep = epoll_create1(0), turn = 0;
+	int ep = epoll_create1(0), turn = 0, pings_failed = 0;
 	double begin, end;
+	pid_t pinger;
 
 	if (argc < 4)
 		return 2;
@@ -246,17 +330,21 @@ int main(int argc, char **argv)
 	count = atoi(argv[2]) / ROOM * ROOM;
 	all = calloc(count, sizeof(*all));
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	signal(SIGTERM, on_term);
+	pinger = fork();
+	if (!pinger)
+		return ping_all_the_while(atoi(argv[1]));
 	for (int i = 0; i < count; i++) {
 		struct epoll_event ev = { .events = EPOLLIN, .data.ptr = &all[i] };
 
 		join(&all[i], atoi(argv[1]));
+		enter_room(&all[i]);
 		epoll_ctl(ep, EPOLL_CTL_ADD, all[i].fd, &ev);
 		drain(ep, 0);
 	}
 	/* rooms are entered when this has gone round */
 	for (end = now() + 3; now() < end;)
 		drain(ep, 100);
-	signal(SIGTERM, on_term);
 	printf("ready\n");
 	begin = now();
 	for (end = begin + atof(argv[3]); now() < end && !stop; turn++) {
@@ -286,5 +374,7 @@ int main(int argc, char **argv)
 			gap = now() - all[i].pinged;
 	printf("%d clients, %.0f s: %llu messages said, %llu heard, %llu lost or doubled or damaged, %llu disconnects, %llu pongs, "
 	       "longest wait for one %.0f ms\n", count, now() - begin, said, heard, bad + (said * ROOM - heard), lost, pongs, gap * 1e3);
-	return bad || lost || heard != said * ROOM;
+	kill(pinger, SIGTERM);
+	waitpid(pinger, &pings_failed, 0);
+	return pings_failed || bad || lost || heard != said * ROOM;
 }

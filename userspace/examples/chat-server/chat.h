@@ -27,7 +27,9 @@
 #define SLOTS		8192		/* clients */
 #define ROOMS		1024
 #define NAME		24
+#ifndef LOG
 #define LOG		65536		/* entries */
+#endif
 #define LOG_BYTES	(16u << 20)
 #define MESSAGE_MAX	16384		/* from a client */
 #define INTAKE		65536

@@ -70,6 +70,9 @@ static void say(int room, uint64_t origin, const char *text, size_t len)
 	barrier();
 	shared->end++;
 	dirty[room] = true;
+	/* who is told nothing, because his room is quiet, has to come along as well, before the log overtakes him */
+	if (shared->end % (LOG / 4) == 0)
+		memset(dirty, true, sizeof(dirty));
 }
 
 /* Appends text as it stands in a JSON string. */
@@ -222,13 +225,17 @@ static void note_told(struct slot *s, uint32_t len)
 }
 
 /* The bytes of an entry; NULL: they were overwritten. */
-static const char *bytes_of(const struct entry *e, uint64_t number)
+static const char *bytes_of(const struct entry *e)
 {
 	uint64_t last = shared->log[(shared->end - 1) % LOG].pos + shared->log[(shared->end - 1) % LOG].len;
 
-	if (shared->end - number >= LOG || last - e->pos > LOG_BYTES - (1 << 20))
-		return NULL;
-	return shared->bytes + e->pos % LOG_BYTES;
+	return last - e->pos > LOG_BYTES - (1 << 20) ? NULL : shared->bytes + e->pos % LOG_BYTES;
+}
+
+static void too_slow(struct client *c)
+{
+	kws_close(c->fd, 1008, "too slow");
+	client_drop(c);
 }
 
 void room_tell(struct client *c)
@@ -238,17 +245,21 @@ void room_tell(struct client *c)
 	while (told_of(s)->next < shared->end) {
 		uint64_t number = told_of(s)->next;
 		const struct entry *e = &shared->log[number % LOG];
-		const char *bytes = bytes_of(e, number);
+		const char *bytes;
 		ssize_t n = 0;
 
-		if (!bytes) {
-			kws_close(c->fd, 1008, "too slow");
-			client_drop(c);
+		if (shared->end - number >= LOG) {
+			too_slow(c);
 			return;
 		}
 		if (e->room != s->room && !c->part) {
 			told_of(s)->next++;
 			continue;
+		}
+		bytes = bytes_of(e);
+		if (!bytes) {
+			too_slow(c);
+			return;
 		}
 		if (c->part < e->len)
 			n = kws_send(c->fd, c->part ? 0 : WEBSOCKET_OP_TEXT, bytes + c->part, e->len - c->part, MSG_DONTWAIT);
