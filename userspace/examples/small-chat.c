@@ -3,7 +3,7 @@
  * small-chat PORT SOCKET: what one says, all hear; and its clients do not notice when it is replaced:
  *
  *	small-chat 8080 chat.sock &
- *	kill $!; small-chat 8080 chat.sock		# another build of it, say
+ *	kill $!; small-chat 8080 chat.sock &		# another build of it, say
  *
  * cc small-chat.c -lkws -lnettle
  */
@@ -122,12 +122,18 @@ static int hand_over(const char *path)
 
 int main(int argc, char **argv)
 {
+	sigset_t term, others;
+
 	if (argc < 3)
 		return fprintf(stderr, "usage: small-chat PORT SOCKET\n"), 2;
+	/* SIGTERM comes inside ppoll() and nowhere else: between a look at `leaving' and poll() it would be overlooked */
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	sigprocmask(SIG_BLOCK, &term, &others);
 	sigaction(SIGTERM, &(struct sigaction){ .sa_handler = on_term }, NULL);
 	take_over(argv[2], atoi(argv[1]));
 	while (!leaving) {
-		if (poll(fds, count, -1) < 0)
+		if (ppoll(fds, count, NULL, &others) < 0)
 			continue;
 		for (int i = count - 1; i > 0; i--)
 			if (i < count && fds[i].revents)

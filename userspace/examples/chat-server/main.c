@@ -219,12 +219,17 @@ int main(int argc, char **argv)
 	struct rlimit files = { 65536, 65536 };
 	struct epoll_event ev[64];
 	struct kws_handover *h;
+	sigset_t term, others;
 
 	if (setrlimit(RLIMIT_NOFILE, &files) && !getrlimit(RLIMIT_NOFILE, &files)) {
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
 	signal(SIGPIPE, SIG_IGN);
+	/* it comes inside epoll_pwait() and nowhere else: between a look at `ending' and the wait it would be overlooked */
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	sigprocmask(SIG_BLOCK, &term, &others);
 	sigaction(SIGTERM, &(struct sigaction){ .sa_handler = on_term }, NULL);
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	h = argc > 2 ? kws_handover_receive(argv[2], 0) : kws_handover_stored();
@@ -239,7 +244,7 @@ int main(int argc, char **argv)
 	kws_handover_notify("READY=1", -1);
 	room_tell_all();
 	while (!ending) {
-		int n = epoll_wait(epoll_fd, ev, 64, -1);
+		int n = epoll_pwait(epoll_fd, ev, 64, -1, &others);
 
 		for (int i = 0; i < n; i++)
 			on_event(&ev[i]);
