@@ -409,6 +409,9 @@ KWS_API struct kws_conn *kws_conn_connect(const char *url, const struct kws_opti
  * kws_conn_free - close() of the connection, with all that the kernel's does
  *
  * Sends Close (1000) if none was sent and no message is unread; resets the connection if one is. NULL is allowed.
+ *
+ * Only the kernel goes on sending behind it. With the library's engine what TCP has no room for is lost, and the peer sees the end
+ * inside a message: kws_conn_close() first, and kws_conn_free() when kws_conn_recv() has said the end, loses nothing.
  */
 KWS_API void kws_conn_free(struct kws_conn *c);
 
