@@ -12,6 +12,10 @@
 #include <linux/workqueue.h>
 #include <net/tcp.h>
 
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
+#error "websocket needs Linux 6.1 or newer: this kernel is too old"
+#endif
+
 /* Of two functions the one that fits the slot of an operations structure; neither: a compile error where it is assigned. */
 #define WS_FIT(slot, a, b) \
 	__builtin_choose_expr(__builtin_types_compatible_p(typeof(slot), typeof(&(a))), (a), (b))

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -80,11 +81,23 @@ static void advice(void)
 	expect("nobody", kws_connect("ws://127.0.0.1:1/", NULL), -ECONNREFUSED, "nobody listens");
 }
 
+/* uname() says 2.6 to a process that asks for it. */
+static void old_kernel(void)
+{
+	int persona = personality(0xffffffff);
+
+	CHECK(personality(persona | UNAME26) >= 0, "personality: %s", strerror(errno));
+	expect("an old kernel", -ENOENT, -ENOENT, "too old");
+	personality(persona);
+	expect("this one", -ENOENT, -ENOENT, "modprobe websocket");
+}
+
 static const struct tap_test tests[] = {
 	{ "not a WebSocket", no_websocket },
 	{ "not TCP", no_tcp },
 	{ "not connected", not_connected },
 	{ "the others", advice },
+	{ "a kernel that is too old", old_kernel },
 };
 
 TAP_MAIN(tests)

@@ -6,7 +6,7 @@
 
     with Guest(kernel='6.1', fwd=[8080]) as g:          # booted when the block is entered
         g.load()                                         # build/6.1/websocket.ko
-        pid = g.spawn('build/user/kws echo 8080', log='/run/echo.log')
+        pid = g.spawn('build/user/kws echo -p 8080', log='/run/echo.log')
         g.wait_for('ss -Hltn sport = :8080 | grep -q .') # until the status is 0
         print(g.check('lsmod'))                          # output; CommandFailed unless the status is 0
         client('127.0.0.1', g.port(8080))                # outside; 8080 inside

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /* Errors in words, with what to do about them. */
 #include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/utsname.h>
 
 #include "kws.h"
 
@@ -34,12 +37,23 @@ static const struct {
 		 "load the current one (\"modprobe -r websocket; modprobe websocket\", as root)" },
 };
 
+/* Older than what the module compiles on: kmod/compat/compat.h. */
+static bool kernel_is_too_old(void)
+{
+	unsigned int major, minor;
+	struct utsname u;
+
+	return !uname(&u) && sscanf(u.release, "%u.%u", &major, &minor) == 2 && (major < 6 || (major == 6 && minor < 1));
+}
+
 const char *kws_strerror(int err)
 {
 	const char *text;
 
 	if (err < 0)
 		err = -err;
+	if (err == ENOENT && kernel_is_too_old())
+		return "this kernel is too old for the \"websocket\" module: it needs Linux 6.1 or newer";
 	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++)
 		if (table[i].err == err)
 			return table[i].text;

@@ -246,6 +246,16 @@ static void receive(struct server *s, struct conn *c)
  * The handshake
  */
 
+/* Each client gets a 503 then, and nobody here would know: said once, in the words of the library. */
+static void say_no_module(const struct server *s, const struct conn *c)
+{
+	static bool said;
+
+	if (kws_handshake_error(c->hs) == -ENOENT && !s->verbose && !said)
+		fprintf(stderr, "kws echo: clients are refused: %s\n", kws_handshake_message(c->hs));
+	said |= kws_handshake_error(c->hs) == -ENOENT;
+}
+
 /* Whom a proxy stands for, and what it says of him in a header. */
 static void say_open(const struct conn *c)
 {
@@ -293,6 +303,7 @@ static void go_on_shaking(struct server *s, struct conn *c)
 			upgraded(s, c);
 			return;
 		default:
+			say_no_module(s, c);
 			conn_drop(s, c, kws_handshake_error(c->hs) ? kws_handshake_message(c->hs) : "answered");
 			return;
 		}

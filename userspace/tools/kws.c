@@ -95,6 +95,11 @@ bool has_net_admin(void)
 	return !syscall(SYS_capget, &head, data) && data[0].effective & 1U << CAP_NET_ADMIN;
 }
 
+bool module_loaded(void)
+{
+	return !access(STAT_FILE, F_OK);
+}
+
 void allow_many_descriptors(void)
 {
 	struct rlimit limit;
@@ -117,20 +122,32 @@ static void usage(FILE *to)
 	fputs("usage: kws COMMAND [OPTION]...\n\n", to);
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		fprintf(to, "  %-10s%s\n", commands[i].name, commands[i].summary);
-	fputs("\nkws COMMAND --help says more. The kernel module must be loaded: modprobe websocket.\n", to);
+	fputs("\nkws COMMAND --help says more; kws --version. The kernel module must be loaded: modprobe websocket.\n", to);
 }
 
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
+	static char full_name[32];
 
-	for (size_t i = 0; i < N_COMMANDS; i++)
-		if (!strcmp(name, commands[i].name))
-			return commands[i].main(argc - 1, argv + 1);
+	for (size_t i = 0; i < N_COMMANDS; i++) {
+		if (strcmp(name, commands[i].name))
+			continue;
+		/* getopt() begins its complaints with it */
+		snprintf(full_name, sizeof(full_name), "kws: %s", name);
+		argv[1] = full_name;
+		return commands[i].main(argc - 1, argv + 1);
+	}
+	if (!strcmp(name, "--version") || !strcmp(name, "-V")) {
+		puts("kws " VERSION);
+		return 0;
+	}
 	if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
 		usage(stdout);
 		return 0;
 	}
+	if (*name)
+		fprintf(stderr, "kws: there is no command %s\n\n", name);
 	usage(stderr);
 	return EXIT_USAGE;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* kws list: the WebSockets of all processes. Options, filters, and the loop. */
+#include <errno.h>
 #include <getopt.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -7,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "kws.h"
 #include "list.h"
 #include "tool.h"
 #include "watch.h"
@@ -30,7 +32,7 @@ static const char help[] =
 "  -h, --help          this text\n"
 "\n"
 "Linux 6.1 and 6.12 show protocols above TCP to CAP_NET_ADMIN only, so this takes root\n"
-"there. Exit status: 0; 1 the kernel does not tell.\n";
+"there. Exit status: 0; 1 the module is not loaded, or the kernel does not tell.\n";
 
 /**
  * struct filter - what to show
@@ -162,7 +164,13 @@ static int explain(const struct view *v)
 		fputs("kws: sockets came and went too fast for the kernel to list them all\n", stderr);
 	if (v->owners && v->owners->hidden && owner_missing(v))
 		fputs("kws: processes of other users do not show: run as root to see them\n", stderr);
-	if (v->now->n || has_net_admin())
+	if (v->now->n)
+		return 0;
+	if (!module_loaded()) {
+		fprintf(stderr, "kws: %s\n", kws_strerror(ENOENT));
+		return EXIT_USAGE;
+	}
+	if (has_net_admin())
 		return 0;
 	fputs("kws: no WebSocket can be seen; this kernel may show them to CAP_NET_ADMIN only: run as root\n", stderr);
 	return EXIT_USAGE;

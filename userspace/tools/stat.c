@@ -8,10 +8,10 @@
 #include <string.h>
 
 #include "json.h"
+#include "kws.h"
 #include "tool.h"
 #include "watch.h"
 
-#define STAT_FILE	"/proc/net/websocket_stat"
 #define COUNTERS_MAX	256
 
 static const char help[] =
@@ -87,7 +87,7 @@ static void read_counters(struct counters *c)
 	FILE *f = fopen(STAT_FILE, "re");
 
 	if (!f && errno == ENOENT)
-		fatal(EXIT_USAGE, "there is no " STAT_FILE ": load the module (\"modprobe websocket\", as root)");
+		fatal(EXIT_USAGE, "there is no " STAT_FILE ": %s", kws_strerror(ENOENT));
 	if (!f)
 		fatal(EXIT_USAGE, STAT_FILE ": %s", strerror(errno));
 	for (c->n = 0; c->n < COUNTERS_MAX; c->n++)

@@ -14,7 +14,7 @@
 #define EXIT_LATE	4	/* what was waited for did not come in time */
 #define EXIT_CLOSED	5	/* the peer closed with a code that is no normal end */
 
-/* The subcommands: argv[0] is their name. Return: the exit status. */
+/* The subcommands: argv[0] is for getopt(). Return: the exit status. */
 int echo_main(int argc, char **argv);
 int connect_main(int argc, char **argv);
 int list_main(int argc, char **argv);
@@ -28,6 +28,11 @@ noreturn void fatal(int status, const char *format, ...) __attribute__((format(p
 uint64_t parse_size(const char *option, const char *arg);
 uint32_t parse_seconds(const char *option, const char *arg);
 unsigned long parse_number(const char *option, const char *arg, unsigned long min, unsigned long max);
+
+/* The module's counters, in this network namespace; it is there while the module is. */
+#define STAT_FILE	"/proc/net/websocket_stat"
+
+bool module_loaded(void);
 
 /* This process has CAP_NET_ADMIN. */
 bool has_net_admin(void);
