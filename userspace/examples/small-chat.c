@@ -7,6 +7,7 @@
  *
  * cc small-chat.c -lkws -lnettle
  */
+#define _GNU_SOURCE 1	/* ppoll() */
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
