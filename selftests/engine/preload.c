@@ -209,7 +209,8 @@ ssize_t recvmsg(int fd, struct msghdr *mh, int flags)
 		nr = nr < WEBSOCKET_BATCH_MAX ? nr : WEBSOCKET_BATCH_MAX;
 		if (!(e->flags & WEBSOCKET_F_BATCH))
 			nr = 0;
-		n = IN(engine_recv(e, mh->msg_iov, mh->msg_iovlen, flags, &msg, nr ? batch : NULL, nr ? &nr : NULL));
+		/* the kernel has looked at all that has come before; the thread may be late */
+		n = IN((engine_run(e), engine_recv(e, mh->msg_iov, mh->msg_iovlen, flags, &msg, nr ? batch : NULL, nr ? &nr : NULL)));
 		/* a caller who cannot see records would take an empty message for the end */
 	} while (!control && !n && msg.end && ++sockets[fd].skipped);
 	if (n < 0)
