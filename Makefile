@@ -14,6 +14,7 @@
 #   make soak             mixed load for MINUTES=30
 #   make bench            instructions and memory against plain TCP and other libraries
 #   make bench-http       the same messages over HTTP and over WebSocket
+#   make bench-proxy      what nginx, HAProxy and stunnel cost in front
 #   make install          below DESTDIR; PREFIX is /usr/local
 #   make deb              Debian packages, in build/deb
 #   make check-dkms       dkms add, build, install from the tree, there
@@ -99,6 +100,10 @@ bench-http: build/6.1/websocket.ko
 	@selftests/vm/install-packages build vm bench
 	@selftests/bench-http
 
+bench-proxy:
+	@selftests/vm/install-packages build vm interop
+	@selftests/bench-proxy
+
 packages:
 	@selftests/vm/install-packages
 
@@ -131,5 +136,5 @@ clean:
 
 FORCE:
 # see userspace/examples/chat-server
-.PHONY: chat-torture demo-restart bench-http
+.PHONY: chat-torture demo-restart bench-http bench-proxy
 .PHONY: all soak static module lib tools load unload check check-all check-clang torture demo bench packages install deb check-deb check-dkms clean FORCE
