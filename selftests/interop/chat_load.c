@@ -287,11 +287,11 @@ static int ping_all_the_while(int port)
 		join(&all[i], port);
 	for (begin = due = now(); !stop && n < PINGS && !lost; due += PING_MS / 1e3) {
 		struct client *c = &all[n % QUIET];
-		double sent;
+		double sent = now();
 
-		if (due < now())
-			due = now();
-		usleep((due - now()) * 1e6 + 1);
+		if (due < sent)
+			due = sent;
+		usleep((due - sent) * 1e6);
 		sent = now();
 		if (sent - due > late)
 			late = sent - due;
