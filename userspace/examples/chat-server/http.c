@@ -17,7 +17,7 @@ extern const char page_start[] __attribute__((visibility("hidden"))), page_end[]
 static const struct websocket_config config = {
 	.flags = WEBSOCKET_F_BATCH | WEBSOCKET_F_TEXT,
 	.max_message = MESSAGE_MAX,
-	.ping_interval_ms = 5000,
+	.ping_interval_ms = 20000,
 	.pong_timeout_ms = 60000,
 };
 
