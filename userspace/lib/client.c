@@ -45,12 +45,17 @@ static int compose_request(struct kws_handshake *hs, const struct url *url, cons
 	return hs->out.failed ? -ENOMEM : err;
 }
 
-struct kws_handshake *kws_connect_start(int fd, const char *url, const struct kws_options *opt)
+/* @secure: over a layer, for a wss URL. */
+static struct kws_handshake *start(int fd, const char *url, const struct kws_options *opt, bool secure)
 {
 	struct kws_handshake *hs;
 	struct url parts;
 	int err = url_parse(&parts, url);
 
+	if (!err && parts.secure != secure) {
+		url_free(&parts);
+		err = secure ? -EINVAL : -EPROTONOSUPPORT;
+	}
 	if (err) {
 		errno = -err;
 		return NULL;
@@ -65,6 +70,23 @@ struct kws_handshake *kws_connect_start(int fd, const char *url, const struct kw
 		}
 	}
 	url_free(&parts);
+	return hs;
+}
+
+struct kws_handshake *kws_connect_start(int fd, const char *url, const struct kws_options *opt)
+{
+	return start(fd, url, opt, false);
+}
+
+struct kws_handshake *kws_layer_connect(int fd, const char *url, const struct kws_options *opt, const struct kws_layer *layer, void *ctx)
+{
+	struct kws_handshake *hs = start(fd, url, opt, true);
+
+	if (hs) {
+		hs->layer = layer;
+		hs->layer_ctx = ctx;
+		hs->stage = STAGE_LAYER;
+	}
 	return hs;
 }
 

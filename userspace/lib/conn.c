@@ -19,7 +19,7 @@ struct kws_conn {
 	struct engine *engine;
 };
 
-static int wanted_engine(int engine)
+int kws_layer_engine(int engine)
 {
 	const char *env = engine == KWS_ENGINE_ANY ? getenv("KWS_ENGINE") : NULL;
 
@@ -41,8 +41,7 @@ static int start_kernel(int fd, const struct websocket_config *config)
 	return err;
 }
 
-/* The kernel's protocol cannot be had on this socket; the bytes are there all the same. */
-static bool falls_back(int err)
+bool kws_layer_falls_back(int err)
 {
 	return err == -ENOENT || err == -EPERM || err == -ENOPROTOOPT || err == -EOPNOTSUPP || err == -EEXIST || err == -EBUSY;
 }
@@ -55,10 +54,10 @@ struct kws_conn *kws_conn_new(int fd, const struct websocket_config *config, int
 	if (!c)
 		return NULL;
 	c->fd = fd;
-	engine = wanted_engine(engine);
+	engine = kws_layer_engine(engine);
 	if (engine != KWS_ENGINE_USER)
 		err = start_kernel(fd, config);
-	if (engine == KWS_ENGINE_USER || (engine == KWS_ENGINE_ANY && falls_back(err))) {
+	if (engine == KWS_ENGINE_USER || (engine == KWS_ENGINE_ANY && kws_layer_falls_back(err))) {
 		c->engine = engine_new(fd, config);
 		err = c->engine ? 0 : -errno;
 	}
@@ -66,6 +65,20 @@ struct kws_conn *kws_conn_new(int fd, const struct websocket_config *config, int
 		return c;
 	free(c);
 	errno = -err;
+	return NULL;
+}
+
+struct kws_conn *kws_layer_conn(int fd, const struct websocket_config *config, const struct transport *transport, void *ctx)
+{
+	struct kws_conn *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->fd = fd;
+	c->engine = engine_new_over(fd, config, transport, ctx);
+	if (c->engine)
+		return c;
+	free(c);
 	return NULL;
 }
 

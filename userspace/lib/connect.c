@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,8 +21,7 @@ static int say_why(const struct kws_options *opt, const char *why, int error)
 	return error;
 }
 
-/* Runs a handshake to its end, and frees it. Return: 0 or -errno. */
-static int finish(struct kws_handshake *hs, const struct kws_options *opt)
+int kws_layer_run(struct kws_handshake *hs, const struct kws_options *opt)
 {
 	int result;
 
@@ -32,17 +32,19 @@ static int finish(struct kws_handshake *hs, const struct kws_options *opt)
 		result = kws_handshake_error(hs);
 	if (result)
 		say_why(opt, kws_handshake_message(hs), result);
-	kws_handshake_free(hs);
 	return result;
 }
 
 int kws_accept(int fd, const struct kws_options *opt)
 {
 	struct kws_handshake *hs = kws_accept_start(fd, opt);
+	int err;
 
 	if (!hs)
 		return say_why(opt, "bad options, or no memory", -errno);
-	return finish(hs, opt);
+	err = kws_layer_run(hs, opt);
+	kws_handshake_free(hs);
+	return err;
 }
 
 /* Connects to one address within the time. Return: non-blocking socket, or -errno. */
@@ -107,33 +109,96 @@ static int connect_host(const struct url *url, uint64_t deadline, const struct k
 	return fd;
 }
 
-int kws_connect(const char *url, const struct kws_options *opt)
+int kws_layer_dial(const char *url, const struct kws_options *opt,
+		   struct kws_handshake *(*start)(int fd, const char *url, const struct kws_options *opt, void *arg),
+		   void *arg, struct kws_handshake **hs)
 {
 	unsigned int timeout = opt && opt->timeout_ms ? opt->timeout_ms : DEFAULT_TIMEOUT_MS;
 	uint64_t deadline = now_ms() + timeout;
-	struct kws_handshake *hs;
 	struct url parts;
 	int fd, err = url_parse(&parts, url);
 
+	*hs = NULL;
 	if (err)
-		return say_why(opt, err == -EPROTONOSUPPORT ? "wss is not supported" : "not a ws URL", err);
+		return say_why(opt, "not a ws or wss URL", err);
 	fd = connect_host(&parts, deadline, opt);
+	if (fd >= 0) {
+		*hs = start(fd, url, opt, arg);
+		err = *hs ? 0 : -errno;
+	}
 	url_free(&parts);
 	if (fd < 0)
 		return fd;
-	hs = kws_connect_start(fd, url, opt);
-	if (hs) {
-		hs->deadline = deadline;
-		err = finish(hs, opt);
+	if (*hs) {
+		(*hs)->deadline = deadline;
+		err = kws_layer_run(*hs, opt);
 	} else {
-		err = say_why(opt, "bad options, or no memory", -errno);
+		say_why(opt, "bad options, or no memory", err);
 	}
 	if (!err && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) < 0)
 		err = -errno;
 	if (!err)
 		return fd;
+	kws_handshake_free(*hs);
+	*hs = NULL;
 	close(fd);
 	return err;
+}
+
+static struct kws_handshake *start_plain(int fd, const char *url, const struct kws_options *opt, void *arg)
+{
+	(void)arg;
+	return kws_connect_start(fd, url, opt);
+}
+
+int kws_connect(const char *url, const struct kws_options *opt)
+{
+	struct kws_handshake *hs;
+	int fd;
+
+	if (!strncasecmp(url, "wss://", 6))
+		return say_why(opt, "wss needs TLS: kws_tls_connect() of libkws-tls", -EPROTONOSUPPORT);
+	fd = kws_layer_dial(url, opt, start_plain, NULL, &hs);
+	kws_handshake_free(hs);
+	return fd;
+}
+
+/*
+ * The layer
+ */
+
+char *kws_layer_host(const char *url)
+{
+	struct url parts;
+	int err = url_parse(&parts, url);
+	char *host = parts.host;
+
+	if (err) {
+		errno = -err;
+		return NULL;
+	}
+	parts.host = NULL;
+	url_free(&parts);
+	return host;
+}
+
+void *kws_layer_of(const struct kws_handshake *hs)
+{
+	return hs->layer && hs->result == KWS_DONE && hs->stage == STAGE_OVER ? hs->layer_ctx : NULL;
+}
+
+void *kws_layer_take(struct kws_handshake *hs)
+{
+	void *ctx = hs->layer_ctx;
+
+	hs->layer = NULL;
+	hs->layer_ctx = NULL;
+	return ctx;
+}
+
+const struct websocket_config *kws_layer_config(const struct kws_handshake *hs)
+{
+	return &hs->config;
 }
 
 /*

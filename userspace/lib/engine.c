@@ -91,11 +91,10 @@ static void socket_shutdown(void *ctx)
 	shutdown((intptr_t)ctx, SHUT_WR);
 }
 
-static void socket_close(void *ctx, bool abort)
+void kws_layer_close(int fd, bool abort)
 {
 	struct linger now = { .l_onoff = 1 };
 	char scrap[4096];
-	int fd = (intptr_t)ctx;
 
 	if (abort)
 		setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
@@ -104,6 +103,11 @@ static void socket_close(void *ctx, bool abort)
 		for (int i = 0; i < 64 && recv(fd, scrap, sizeof(scrap), MSG_DONTWAIT) > 0; i++)
 			;
 	close(fd);
+}
+
+static void socket_close(void *ctx, bool abort)
+{
+	kws_layer_close((intptr_t)ctx, abort);
 }
 
 static const struct transport socket_transport = {

@@ -13,8 +13,8 @@
  * while there are any: an idle connection has no buffer. It is filled by engine_run(), which every call starts with, so what the
  * kernel does when a segment arrives is done here when the program calls.
  *
- * The transport is three functions that never block; a socket's are in engine.c, TLS would bring others. Waiting, which only
- * blocking calls do, is poll() on the descriptor.
+ * The transport (layer.h) is some functions that never block; a socket's are in engine.c, those of TLS in ../tls. Waiting, which
+ * only blocking calls do, is poll() on the descriptor.
  */
 #ifndef KWS_ENGINE_H
 #define KWS_ENGINE_H
@@ -28,6 +28,7 @@
 #include "failure.h"
 #include "frame.h"
 #include "kws.h"
+#include "layer.h"
 #include "mask.h"
 #include "utf8.h"
 
@@ -36,23 +37,6 @@
 #define HOLD_MAX	(4 << 20)	/* of one incomplete message: more of it is delivered in parts */
 #define BATCH_SIZE	65536		/* of the frames that a batch sends with one write */
 #define FRAME_MAX	(256 << 10)		/* payload of one frame that is sent */
-
-/**
- * struct transport - how bytes come and go; nothing here may block
- * @read: bytes received; 0: the peer has ended its side; -EAGAIN; or the errno that ended the connection
- * @write: bytes taken, fewer than there are if that is all that fits; -EAGAIN; or an errno. After a short write or -EAGAIN the next
- *	call begins with the same bytes, perhaps elsewhere in memory. @more: the next write follows at once.
- * @shutdown: our side has ended: FIN, or TLS's close_notify and then FIN
- * @events: poll() events that a read or write that returned -EAGAIN waits for beyond the usual; NULL: none
- * @close: forget the connection and close its descriptor; @abort: with a reset
- */
-struct transport {
-	ssize_t (*read)(void *ctx, void *buf, size_t len);
-	ssize_t (*write)(void *ctx, const struct iovec *iov, int count, bool more);
-	void (*shutdown)(void *ctx);
-	short (*events)(void *ctx);
-	void (*close)(void *ctx, bool abort);
-};
 
 /* Where the next receive goes on, in the frame at head: struct ws_read of kmod/websocket.h. */
 struct read_cursor {

@@ -55,8 +55,8 @@ int engine_flush(struct engine *e)
 		struct iovec iov = { e->rest + e->rest_off, e->rest_len };
 		ssize_t n = e->transport->write(e->ctx, &iov, 1, false);
 
-		if (n == -EAGAIN)
-			return n;
+		if (!n || n == -EAGAIN)
+			return -EAGAIN;
 		if (n < 0)
 			return write_failed(e, n);
 		e->rest_off += n;

@@ -14,7 +14,7 @@ static const struct {
 	const char *text;
 } table[] = {
 	{ ENOENT, "the kernel knows no \"websocket\" protocol: load the module "
-		  "(\"modprobe websocket\" or \"insmod websocket.ko\", as root)" },
+		  "(\"modprobe websocket\" or \"insmod websocket.ko\", as root; for wss \"modprobe tls\" too)" },
 	{ EPERM, "not permitted: a security module or a filter of system calls (container, systemd unit) forbids it" },
 	{ EACCES, "not permitted: a security module or a filter of system calls (container, systemd unit) forbids it" },
 	{ ENOPROTOOPT, "not a WebSocket: attach the protocol to the socket first (kws_attach())" },
@@ -23,10 +23,14 @@ static const struct {
 	{ EOPNOTSUPP, "not possible on this socket: it is no plain TCP socket (but MPTCP, UDP, Unix...), or "
 		       "WebSockets do not support this call" },
 	{ EBUSY, "the socket belongs to another user in the kernel (KCM, a sockmap)" },
-	{ EBADMSG, "the client's request was no acceptable WebSocket upgrade, and was refused" },
+	{ EBADMSG, "the client's request was no acceptable WebSocket upgrade, and was refused; or TLS: a broken record" },
 	{ ECONNREFUSED, "nobody listens there, or the server refused the upgrade" },
 	{ EHOSTUNREACH, "the host is unknown or cannot be reached" },
-	{ EPROTONOSUPPORT, "the protocol is not supported (wss needs TLS)" },
+	{ EPROTONOSUPPORT, "the protocol is not supported (wss needs TLS: kws_tls_connect(), of libkws-tls)" },
+	{ ECONNABORTED, "TLS was ended: no version or cipher in common, a certificate that the peer does not accept, or an alert" },
+	{ EKEYREJECTED, "the certificate is not accepted: expired, for another name, or from an authority that is not trusted; or the "
+			"key is encrypted, or another certificate's" },
+	{ EKEYEXPIRED, "the peer changed its TLS keys, which the kernel cannot: let it not do so (KeyUpdate), or use the library's engine" },
 	{ EPROTO, "the peer broke the WebSocket protocol" },
 	{ EILSEQ, "text that is not UTF-8" },
 	{ EMSGSIZE, "larger than allowed" },

@@ -47,9 +47,16 @@ int handshake_attach(struct kws_handshake *hs)
 
 	if (hs->attached || hs->flags & KWS_F_NO_START)
 		return 0;
-	err = kws_attach(hs->fd);
+	err = hs->layer ? hs->layer->attach(hs->layer_ctx) : kws_attach(hs->fd);
 	hs->attached = !err;
 	return err;
+}
+
+const char *handshake_attach_why(const struct kws_handshake *hs, int error)
+{
+	const char *why = hs->layer ? hs->layer->why(hs->layer_ctx) : "";
+
+	return *why ? why : kws_strerror(error);
 }
 
 static bool options_are_valid(const struct kws_options *opt, bool client)
@@ -78,7 +85,7 @@ struct kws_handshake *handshake_new(int fd, bool client, const struct kws_option
 		return NULL;
 	hs->fd = fd;
 	hs->client = client;
-	hs->stage = client ? STAGE_WRITE : STAGE_READ;
+	hs->stage = handshake_first(hs);
 	hs->max_head = opt->max_head ? opt->max_head : DEFAULT_MAX_HEAD;
 	hs->deadline = now_ms() + (opt->timeout_ms ? opt->timeout_ms : DEFAULT_TIMEOUT_MS);
 	hs->flags = opt->flags;
@@ -112,7 +119,46 @@ void kws_handshake_free(struct kws_handshake *hs)
 	text_free(&hs->known);
 	text_free(&hs->offers);
 	free(hs->proxy);
+	if (hs->layer)
+		hs->layer->free(hs->layer_ctx);
 	free(hs);
+}
+
+/*
+ * Bytes, which a layer may have its own ways with. Return: as the calls, but an errno instead of -1.
+ */
+
+static ssize_t receive(struct kws_handshake *hs, void *buf, size_t len, int flags)
+{
+	ssize_t n;
+
+	if (hs->layer)
+		return hs->layer->recv(hs->layer_ctx, buf, len, flags);
+	n = recv(hs->fd, buf, len, flags | MSG_DONTWAIT);
+	return n < 0 ? -errno : n;
+}
+
+static ssize_t transmit(struct kws_handshake *hs, const void *buf, size_t len)
+{
+	ssize_t n;
+
+	if (hs->layer)
+		return hs->layer->send(hs->layer_ctx, buf, len);
+	n = send(hs->fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return n < 0 ? -errno : n;
+}
+
+/* What is to be said of an error besides its number. */
+static const char *explain(struct kws_handshake *hs, int error)
+{
+	const char *why = hs->layer ? hs->layer->why(hs->layer_ctx) : "";
+
+	return *why ? why : strerrordesc_np(-error);
+}
+
+enum stage handshake_first(const struct kws_handshake *hs)
+{
+	return hs->client ? STAGE_WRITE : STAGE_READ;
 }
 
 /* The head is complete, or not to be completed: what next? */
@@ -138,51 +184,69 @@ static int head_done(struct kws_handshake *hs, int result)
 }
 
 /* Takes from the socket what was only looked at so far; it is there. */
-static int consume(struct kws_handshake *hs, size_t len)
+static int consume(struct kws_handshake *hs, size_t len, ssize_t (*from)(struct kws_handshake *, void *, size_t, int))
 {
 	char scrap[2048];
 
 	hs->consumed += len;
 	while (len) {
-		ssize_t n = recv(hs->fd, scrap, len < sizeof(scrap) ? len : sizeof(scrap), MSG_DONTWAIT);
+		ssize_t n = from(hs, scrap, len < sizeof(scrap) ? len : sizeof(scrap), 0);
 
-		if (n <= 0) {
-			if (n && errno == EINTR)
-				continue;
-			return n ? -errno : -ECONNRESET;
-		}
+		if (n == -EINTR)
+			continue;
+		if (n <= 0)
+			return n ? n : -ECONNRESET;
 		len -= n;
 	}
 	return 0;
+}
+
+/* Below the layer. */
+static ssize_t receive_raw(struct kws_handshake *hs, void *buf, size_t len, int flags)
+{
+	ssize_t n = recv(hs->fd, buf, len, flags | MSG_DONTWAIT);
+
+	return n < 0 ? -errno : n;
 }
 
 /* What the proxy says comes first. Nobody is answered who does not begin with it: that is no client of ours. */
 static int run_proxy(struct kws_handshake *hs)
 {
 	char bytes[256];
-	ssize_t n = recv(hs->fd, bytes, sizeof(bytes), MSG_PEEK | MSG_DONTWAIT);
+	ssize_t n = receive_raw(hs, bytes, sizeof(bytes), MSG_PEEK);
 	size_t used;
 	int err, result;
 
-	if (n < 0 && errno == EINTR)
+	if (n == -EINTR)
 		return 0;
-	if (n < 0 && errno == EAGAIN)
+	if (n == -EAGAIN)
 		return KWS_WANT_READ;
 	if (n < 0)
-		return handshake_fail(hs, -errno, "receiving: %s", strerrordesc_np(errno));
+		return handshake_fail(hs, n, "receiving: %s", strerrordesc_np(-n));
 	if (!n)
 		return handshake_fail(hs, -ECONNRESET, "the proxy closed the connection before it named the client");
 	result = proxy_feed(hs->proxy, bytes, n, &used);
 	if (result < 0)
 		return handshake_fail(hs, result, "the connection does not begin with the PROXY protocol");
-	err = consume(hs, used);
+	err = consume(hs, used, receive_raw);
 	if (err)
 		return handshake_fail(hs, err, "receiving: %s", strerrordesc_np(-err));
 	if (result) {
 		hs->consumed = 0;
-		hs->stage = STAGE_READ;
+		hs->stage = hs->layer ? STAGE_LAYER : STAGE_READ;
 	}
 	return 0;
+}
+
+static int run_layer(struct kws_handshake *hs)
+{
+	int result = hs->layer->begin(hs->layer_ctx);
+
+	if (result < 0)
+		return handshake_fail(hs, result, "%s", explain(hs, result));
+	if (!result)
+		hs->stage = handshake_first(hs);
+	return result;
 }
 
 socklen_t kws_handshake_client(const struct kws_handshake *hs, struct sockaddr_storage *addr)
@@ -206,19 +270,19 @@ static int run_read(struct kws_handshake *hs)
 
 	if (!room)
 		return head_done(hs, -EMSGSIZE);
-	n = recv(hs->fd, bytes, room < sizeof(bytes) ? room : sizeof(bytes), MSG_PEEK | MSG_DONTWAIT);
-	if (n < 0 && errno == EINTR)
+	n = receive(hs, bytes, room < sizeof(bytes) ? room : sizeof(bytes), MSG_PEEK);
+	if (n == -EINTR)
 		return 0;
-	if (n < 0 && errno == EAGAIN)
+	if (n == -EAGAIN)
 		return KWS_WANT_READ;
 	if (n < 0)
-		return handshake_fail(hs, -errno, "receiving: %s", strerrordesc_np(errno));
+		return handshake_fail(hs, n, "receiving: %s", explain(hs, n));
 	if (!n)
 		return handshake_fail(hs, -ECONNRESET, "the peer closed the connection in the middle of the handshake");
 	result = head_feed(&hs->head, bytes, n, &used);
-	err = consume(hs, used);
+	err = consume(hs, used, receive);
 	if (err)
-		return handshake_fail(hs, err, "receiving: %s", strerrordesc_np(-err));
+		return handshake_fail(hs, err, "receiving: %s", explain(hs, err));
 	return result ? head_done(hs, result) : 0;
 }
 
@@ -232,15 +296,15 @@ static int run_write(struct kws_handshake *hs)
 		int err = handshake_attach(hs);
 
 		if (err)
-			return handshake_fail(hs, err, "attaching: %s", kws_strerror(err));
+			return handshake_fail(hs, err, "attaching: %s", handshake_attach_why(hs, err));
 	}
-	n = send(hs->fd, hs->out.s + hs->sent, hs->out.len - hs->sent, MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (n < 0 && errno == EINTR)
+	n = transmit(hs, hs->out.s + hs->sent, hs->out.len - hs->sent);
+	if (n == -EINTR)
 		return 0;
-	if (n < 0 && errno == EAGAIN)
+	if (n == -EAGAIN)
 		return KWS_WANT_WRITE;
 	if (n < 0)
-		return handshake_fail(hs, -errno, "sending: %s", strerrordesc_np(errno));
+		return handshake_fail(hs, n, "sending: %s", explain(hs, n));
 	hs->sent += n;
 	if (hs->sent < hs->out.len)
 		return 0;
@@ -252,6 +316,8 @@ static int run_write(struct kws_handshake *hs)
 		hs->stage = STAGE_LINGER;
 		hs->consumed = 0;
 		hs->deadline = now_ms() + LINGER_MS;
+		if (hs->layer)
+			hs->layer->shutdown(hs->layer_ctx);
 		shutdown(hs->fd, SHUT_WR);
 	}
 	return 0;
@@ -259,7 +325,10 @@ static int run_write(struct kws_handshake *hs)
 
 static int run_start(struct kws_handshake *hs)
 {
-	int err = hs->flags & KWS_F_NO_START ? 0 : kws_start(hs->fd, &hs->config);
+	int err = 0;
+
+	if (!(hs->flags & KWS_F_NO_START))
+		err = hs->layer ? hs->layer->start(hs->layer_ctx, &hs->config) : kws_start(hs->fd, &hs->config);
 
 	if (err)
 		return handshake_fail(hs, err, "starting: %s", kws_strerror(err));
@@ -272,12 +341,12 @@ static int run_start(struct kws_handshake *hs)
 static int run_linger(struct kws_handshake *hs)
 {
 	char scrap[2048];
-	ssize_t n = recv(hs->fd, scrap, sizeof(scrap), MSG_DONTWAIT);
+	ssize_t n = receive_raw(hs, scrap, sizeof(scrap), 0);
 
-	if (n < 0 && errno == EAGAIN)
+	if (n == -EAGAIN)
 		return KWS_WANT_READ;
 	hs->consumed += n > 0 ? n : 0;
-	if (n == 0 || (n < 0 && errno != EINTR) || hs->consumed > LINGER_BYTES) {
+	if (n == 0 || (n < 0 && n != -EINTR) || hs->consumed > LINGER_BYTES) {
 		hs->result = KWS_REFUSED;
 		hs->stage = STAGE_OVER;
 	}
@@ -293,7 +362,8 @@ static void run_late(struct kws_handshake *hs)
 	} else if (hs->stage == STAGE_READ && !hs->client) {
 		server_refuse_head(hs, -ETIMEDOUT);
 	} else {
-		handshake_fail(hs, -ETIMEDOUT, "the %s took too long", hs->stage == STAGE_READ ? "server" : "peer");
+		handshake_fail(hs, -ETIMEDOUT, "the %s took too long",
+			       hs->stage == STAGE_LAYER ? "TLS handshake" : hs->stage == STAGE_READ ? "server" : "peer");
 	}
 }
 
@@ -302,6 +372,8 @@ static int run_stage(struct kws_handshake *hs)
 	switch (hs->stage) {
 	case STAGE_PROXY:
 		return run_proxy(hs);
+	case STAGE_LAYER:
+		return run_layer(hs);
 	case STAGE_READ:
 		return run_read(hs);
 	case STAGE_DECIDE:

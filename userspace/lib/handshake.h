@@ -6,13 +6,15 @@
  *
  * handshake.c moves bytes and keeps time, and knows no header; server.c and client.c know the headers, and do no I/O.
  *
- *	server	(PROXY ->) READ -> DECIDE -> WRITE -> START -> OVER	client	WRITE -> READ -> START -> OVER
- *			     |       |         `-> LINGER -> OVER
- *			     `-------`-> (the answer is a refusal)
+ *	server	(PROXY -> LAYER ->) READ -> DECIDE -> WRITE -> START -> OVER	client	(LAYER ->) WRITE -> READ -> START -> OVER
+ *				     |       |         `-> LINGER -> OVER
+ *				     `-------`-> (the answer is a refusal)
  *
  * The kernel's protocol is attached before the 101 (server) or the request (client) goes out, so that a missing module
  * is found while it can still be answered with 503 or is nobody's business. The socket is plain TCP until it is
  * started, after the last byte of either head. The peer's frames may be queued by then: starting takes them as frames.
+ *
+ * A layer (layer.h) does all this in its own way: TLS.
  */
 #ifndef KWS_HANDSHAKE_H
 #define KWS_HANDSHAKE_H
@@ -22,13 +24,15 @@
 #include "head.h"
 #include "key.h"
 #include "kws.h"
+#include "layer.h"
 #include "proxy.h"
 
-enum stage { STAGE_PROXY, STAGE_READ, STAGE_DECIDE, STAGE_WRITE, STAGE_START, STAGE_LINGER, STAGE_OVER };
+enum stage { STAGE_PROXY, STAGE_LAYER, STAGE_READ, STAGE_DECIDE, STAGE_WRITE, STAGE_START, STAGE_LINGER, STAGE_OVER };
 
 /**
  * struct kws_handshake - its state
  * @fd: the caller's socket
+ * @layer, @layer_ctx: between us and it; NULL: nothing
  * @client: which side
  * @stage: what is to be done next
  * @result: at STAGE_OVER: what kws_handshake_run() returns
@@ -51,6 +55,8 @@ enum stage { STAGE_PROXY, STAGE_READ, STAGE_DECIDE, STAGE_WRITE, STAGE_START, ST
  */
 struct kws_handshake {
 	int fd;
+	const struct kws_layer *layer;
+	void *layer_ctx;
 	bool client;
 	enum stage stage;
 	int result;
@@ -84,12 +90,16 @@ struct kws_handshake {
 /* handshake.c */
 uint64_t now_ms(void);
 struct kws_handshake *handshake_new(int fd, bool client, const struct kws_options *opt);
+/* The stage after the layer's own. */
+enum stage handshake_first(const struct kws_handshake *hs);
 /* Blocks until the socket is ready for events or the time is over. Return: 0, or -errno of poll(). */
 int handshake_poll(int fd, short events, uint64_t deadline);
 /* Ends with an error that cannot be or need not be answered. Return: error. */
 int handshake_fail(struct kws_handshake *hs, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Sets TCP_ULP unless that is done, or not wanted. Return: 0, or -errno of kws_attach(). */
 int handshake_attach(struct kws_handshake *hs);
+/* Why that failed, and what to do about it. */
+const char *handshake_attach_why(const struct kws_handshake *hs, int error);
 void handshake_why(struct kws_handshake *hs, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* server.c: the request's head is complete; or cannot be any more (result of head_feed(), -EMSGSIZE, -ETIMEDOUT). */

@@ -14,6 +14,18 @@ struct kws_handshake *kws_accept_start(int fd, const struct kws_options *opt)
 	return handshake_new(fd, false, opt);
 }
 
+struct kws_handshake *kws_layer_accept(int fd, const struct kws_options *opt, const struct kws_layer *layer, void *ctx)
+{
+	struct kws_handshake *hs = handshake_new(fd, false, opt);
+
+	if (hs) {
+		hs->layer = layer;
+		hs->layer_ctx = ctx;
+		hs->stage = hs->stage == STAGE_PROXY ? STAGE_PROXY : STAGE_LAYER;
+	}
+	return hs;
+}
+
 /* "Switching Protocols"; llhttp has the names, in capitals, and its own function for them aborts for an unknown one. */
 static const char *status_words(int status, char words[static 64])
 {
@@ -233,7 +245,7 @@ void server_accept(struct kws_handshake *hs)
 	err = handshake_attach(hs);
 	if (err) {
 		refuse(hs, err, 503, "the server's kernel has no WebSocket protocol for this connection");
-		handshake_why(hs, "attaching: %s", kws_strerror(err));
+		handshake_why(hs, "attaching: %s", handshake_attach_why(hs, err));
 		return;
 	}
 	hs->status = 101;

@@ -48,22 +48,21 @@ static int parse_authority(struct url *url, const char *s, size_t len)
 	if (!host_len || (colon < end && (*colon != ':' || !is_port(colon + 1, end - colon - 1))))
 		return -EINVAL;
 	url->host = strndup(host, host_len);
-	url->port = colon < end ? strndup(colon + 1, end - colon - 1) : strdup("80");
-	n = colon < end && url->port && atoi(url->port) == 80 ? colon - s : (int)len;
+	url->port = colon < end ? strndup(colon + 1, end - colon - 1) : strdup(url->secure ? "443" : "80");
+	n = colon < end && url->port && atoi(url->port) == (url->secure ? 443 : 80) ? colon - s : (int)len;
 	url->host_header = strndup(s, n);
 	return url->host && url->port && url->host_header ? 0 : -ENOMEM;
 }
 
 int url_parse(struct url *url, const char *s)
 {
-	const char *authority = s + 5, *rest;
+	const char *authority, *rest;
 	int err;
 
-	*url = (struct url){ 0 };
-	if (!strncasecmp(s, "wss://", 6))
-		return -EPROTONOSUPPORT;
-	if (strncasecmp(s, "ws://", 5) || !is_visible(s) || strchr(s, '#'))
+	*url = (struct url){ .secure = !strncasecmp(s, "wss://", 6) };
+	if ((!url->secure && strncasecmp(s, "ws://", 5)) || !is_visible(s) || strchr(s, '#'))
 		return -EINVAL;
+	authority = s + (url->secure ? 6 : 5);
 	rest = authority + strcspn(authority, "/?");
 	err = parse_authority(url, authority, rest - authority);
 	if (!err && asprintf(&url->resource, "%s%s", *rest == '/' ? "" : "/", rest) < 0) {

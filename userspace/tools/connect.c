@@ -10,14 +10,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "kws.h"
+#include "kws_tls.h"
 #include "tool.h"
 
 #define MAX_MESSAGES	64	/* -m */
 #define IN_SIZE		65536
 
 static const char help[] =
-"usage: kws connect [OPTION]... ws://HOST[:PORT][/PATH]\n"
+"usage: kws connect [OPTION]... ws[s]://HOST[:PORT][/PATH]\n"
 "\n"
 "Sends each line of its input as a text message, and prints the text messages that come,\n"
 "one a line. At the end of the input it waits for more, and closes.\n"
@@ -35,6 +35,8 @@ static const char help[] =
 "  -o, --origin ORIGIN    send this Origin\n"
 "  -H, --header LINE      send this header too (again for more)\n"
 "      --max-message SIZE refuse to receive larger ones (default 64M)\n"
+"      --cacert FILE      wss: trust these authorities (PEM), not those of the system\n"
+"      --insecure         wss: do not check the server's certificate\n"
 "  -v, --verbose          print the reason too when the server closes: not for end users\n"
 "  -h, --help             this text\n"
 "\n"
@@ -62,6 +64,7 @@ struct client {
 	unsigned int messages, next;
 	unsigned long wanted, got;
 	bool binary, wait_for_pong, verbose;
+	struct kws_tls_options tls;
 	uint32_t wait_ms, timeout_ms;
 	uint16_t code;
 	const char *reason;
@@ -98,7 +101,7 @@ static void append(const char *name, const char **list, unsigned int *count, con
 	list[(*count)++] = arg;
 }
 
-enum { OPT_MAX = 256 };
+enum { OPT_MAX = 256, OPT_CA, OPT_INSECURE };
 
 static const struct option options[] = {
 	{ "message", required_argument, NULL, 'm' },
@@ -112,6 +115,8 @@ static const struct option options[] = {
 	{ "origin", required_argument, NULL, 'o' },
 	{ "header", required_argument, NULL, 'H' },
 	{ "max-message", required_argument, NULL, OPT_MAX },
+	{ "cacert", required_argument, NULL, OPT_CA },
+	{ "insecure", no_argument, NULL, OPT_INSECURE },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 }
@@ -158,6 +163,12 @@ static void set_option(struct client *c, struct kws_options *opt, struct websock
 	case OPT_MAX:
 		config->max_message = parse_size("--max-message", optarg);
 		break;
+	case OPT_CA:
+		c->tls.ca = optarg;
+		break;
+	case OPT_INSECURE:
+		c->tls.flags |= KWS_TLS_F_INSECURE;
+		break;
 	case 'v':
 		c->verbose = true;
 		break;
@@ -171,12 +182,19 @@ static void set_option(struct client *c, struct kws_options *opt, struct websock
 
 static void connect_to(struct client *c, const char *url, struct kws_options *opt)
 {
+	struct kws_tls *tls = NULL;
 	char why[200] = "";
 
-	opt->why = why;
-	opt->why_size = sizeof(why);
+	opt->why = c->tls.why = why;
+	opt->why_size = c->tls.why_size = sizeof(why);
 	opt->timeout_ms = c->timeout_ms;
-	c->fd = kws_connect(url, opt);
+	if (c->tls.ca || c->tls.flags) {
+		tls = kws_tls_client(&c->tls);
+		if (!tls)
+			fatal(EXIT_USAGE, "%s", *why ? why : "no memory");
+	}
+	c->fd = kws_tls_connect(url, tls, opt);
+	kws_tls_free(tls);
 	if (c->fd < 0)
 		fatal(c->fd == -EINVAL || c->fd == -EPROTONOSUPPORT ? EXIT_USAGE : EXIT_CONNECT, "%s: %s", url,
 		      *why ? why : kws_strerror(c->fd));

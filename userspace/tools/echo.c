@@ -33,6 +33,8 @@ static const char help[] =
 "      --batch               receive and send many small messages with one call\n"
 "      --subprotocol LIST    subprotocols to agree on, the best first\n"
 "      --proxy               the clients come through a proxy that speaks the PROXY protocol\n"
+"      --cert FILE           wss: the certificate, and those that lead to its authority, PEM\n"
+"      --key FILE            and its private key, PEM (default: in the same file)\n"
 "      --page FILE           answer requests without upgrade with this HTML page\n"
 "  -v, --verbose             say who comes and goes\n"
 "  -h, --help                this text\n";
@@ -44,6 +46,7 @@ struct settings {
 	const char *bind;
 	const char *port;
 	struct websocket_config config;
+	struct kws_tls_options tls;
 };
 
 static char *read_page(const char *path, size_t *len)
@@ -61,7 +64,7 @@ static char *read_page(const char *path, size_t *len)
 	return page;
 }
 
-enum { OPT_MAX = 256, OPT_INTERVAL, OPT_TIMEOUT, OPT_BATCH, OPT_SUBPROTOCOL, OPT_PAGE, OPT_PROXY };
+enum { OPT_MAX = 256, OPT_INTERVAL, OPT_TIMEOUT, OPT_BATCH, OPT_SUBPROTOCOL, OPT_PAGE, OPT_PROXY, OPT_CERT, OPT_KEY };
 
 static void set_option(struct server *s, struct settings *set, int option, const char *name, const char *arg)
 {
@@ -95,6 +98,12 @@ static void set_option(struct server *s, struct settings *set, int option, const
 	case OPT_PROXY:
 		s->options.flags |= KWS_F_PROXY;
 		break;
+	case OPT_CERT:
+		set->tls.cert = arg;
+		break;
+	case OPT_KEY:
+		set->tls.key = arg;
+		break;
 	case 'v':
 		s->verbose = true;
 	}
@@ -112,6 +121,8 @@ static void parse_options(struct server *s, struct settings *set, int argc, char
 		{ "subprotocol", required_argument, NULL, OPT_SUBPROTOCOL },
 		{ "page", required_argument, NULL, OPT_PAGE },
 		{ "proxy", no_argument, NULL, OPT_PROXY },
+		{ "cert", required_argument, NULL, OPT_CERT },
+		{ "key", required_argument, NULL, OPT_KEY },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 }
@@ -136,6 +147,23 @@ static void parse_options(struct server *s, struct settings *set, int argc, char
 /*
  * Start
  */
+
+static struct kws_tls *make_tls(struct kws_tls_options *opt)
+{
+	char why[200] = "no memory";
+	struct kws_tls *tls;
+
+	if (!opt->cert && opt->key)
+		fatal(EXIT_USAGE, "--key: without --cert?");
+	if (!opt->cert)
+		return NULL;
+	opt->why = why;
+	opt->why_size = sizeof(why);
+	tls = kws_tls_server(opt);
+	if (!tls)
+		fatal(EXIT_USAGE, "%s", why);
+	return tls;
+}
 
 static void print_address(int fd)
 {
@@ -308,6 +336,7 @@ int echo_main(int argc, char **argv)
 	int signal_fd;
 
 	parse_options(&s, &set, argc, argv);
+	s.tls = make_tls(&set.tls);
 	allow_many_descriptors();
 	s.epoll = epoll_create1(EPOLL_CLOEXEC);
 	signal_fd = catch_signals();
@@ -318,5 +347,6 @@ int echo_main(int argc, char **argv)
 	serve(&s);
 	quit(&s, signal_fd);
 	free(s.page);
+	kws_tls_free(s.tls);
 	return 0;
 }

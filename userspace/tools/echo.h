@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "kws.h"
+#include "kws_tls.h"
 
 #define BUFFER_SIZE	65536
 #define TURN		16	/* receive calls a connection gets before the next one's turn */
@@ -31,6 +32,7 @@
  * @handshakes, @open: lists of connections
  * @connections: in both lists
  * @options: for the handshakes
+ * @tls: wss; NULL: ws
  * @page, @page_len: what a request without upgrade gets; NULL: 426
  * @verbose: say who comes and goes
  * @buffer, @batch: what was received last, until it is sent
@@ -43,6 +45,7 @@ struct server {
 	struct conn *handshakes, *open;
 	unsigned long connections;
 	struct kws_options options;
+	struct kws_tls *tls;
 	char *page;
 	size_t page_len;
 	bool verbose;

@@ -81,7 +81,7 @@ void conn_new(struct server *s, int fd)
 	struct conn *c = calloc(1, sizeof(*c));
 
 	if (c)
-		c->hs = kws_accept_start(fd, &s->options);
+		c->hs = s->tls ? kws_tls_accept_start(fd, s->tls, &s->options) : kws_accept_start(fd, &s->options);
 	if (!c || !c->hs) {
 		free(c);
 		close(fd);
