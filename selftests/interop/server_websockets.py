@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-"""An echo server by python3-websockets, for the kernel in the client role. Usage: server_websockets.py PORT
+"""An echo server by python3-websockets, for the kernel in the client role. Usage: server_websockets.py PORT [CERTIFICATE KEY [1.2]]
 
 A message "close CODE REASON" closes; "ping" pings the client and says how it went; "bad" sends a frame with a wrong opcode.
 """
 import asyncio
+import ssl
 import sys
 
 import websockets
@@ -33,7 +34,13 @@ async def answer(ws):
 
 
 async def main():
-    async with websockets.serve(serve, '127.0.0.1', int(sys.argv[1]), max_size=None, subprotocols=['chat']):
+    context = None
+    if sys.argv[2:]:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*sys.argv[2:4])
+        if sys.argv[4:]:
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+    async with websockets.serve(serve, '127.0.0.1', int(sys.argv[1]), max_size=None, subprotocols=['chat'], ssl=context):
         await asyncio.Future()
 
 

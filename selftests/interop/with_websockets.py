@@ -35,14 +35,14 @@ def frame(fin, opcode, data):
 
 
 class Peer:
-    """Opens connections to the server under test."""
+    """Opens connections to the server under test; ssl: a context for wss."""
 
-    def __init__(self, port):
-        self.port = port
+    def __init__(self, port, ssl=None):
+        self.port, self.ssl = port, ssl
 
     def open(self, **how):
-        return websockets.connect(f'ws://127.0.0.1:{self.port}/chat?a=b', max_size=None, ping_interval=None,
-                                  close_timeout=LIMIT, open_timeout=LIMIT, **how)
+        return websockets.connect(f'{"wss://localhost" if self.ssl else "ws://127.0.0.1"}:{self.port}/chat?a=b', ssl=self.ssl,
+                                  max_size=None, ping_interval=None, close_timeout=LIMIT, open_timeout=LIMIT, **how)
 
     async def echo(self, ws, message):
         await within(ws.send(message))
@@ -172,7 +172,7 @@ class Peer:
         request = (b'GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
                    b'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n')
         for step in (1, 1000):
-            reader, writer = await within(asyncio.open_connection('127.0.0.1', self.port))
+            reader, writer = await within(asyncio.open_connection('localhost' if self.ssl else '127.0.0.1', self.port, ssl=self.ssl))
             data = request + frames
             for i in range(0, len(data), step):
                 writer.write(data[i:i + step])

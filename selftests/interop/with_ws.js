@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-// Node's ws as the client. Prints TAP. Usage: node with_ws.js PORT
+// Node's ws as the client. Prints TAP. Usage: node with_ws.js PORT [SCHEME]
 'use strict';
 const WebSocket = require('ws');
 const crypto = require('crypto');
 const assert = require('assert');
 
-const url = `ws://127.0.0.1:${process.argv[2]}/`;
+const url = `${process.argv[3] || 'ws'}://127.0.0.1:${process.argv[2]}/`;
 const LIMIT = 60000;	// for anything; the whole program has a limit too
 
 function within(promise) {

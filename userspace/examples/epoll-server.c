@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * A server for many clients in one thread, with epoll: sends back what it gets. It runs on the kernel's protocol, or without the module
- * on the library's engine: cc epoll-server.c -lkws -lnettle
+ * epoll-server [PORT [CERTIFICATE KEY]]: a server for many clients in one thread, with epoll: sends back what it gets. It runs on the
+ * kernel's protocol, or without the module on the library's engine; with a certificate over TLS.
+ *
+ * cc epoll-server.c -lkws-tls -lkws
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +13,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include <kws.h>
+#include <kws_tls.h>
 
 struct client {
 	int fd;
@@ -21,6 +23,7 @@ struct client {
 };
 
 static struct client *list;
+static struct kws_tls *tls;
 static int epoll_fd;
 
 static void watch(struct client *cl, int op, uint32_t events)
@@ -74,7 +77,7 @@ static void handshake(struct client *cl)
 		return;
 	}
 	if (r == KWS_DONE)
-		cl->c = kws_conn_new(cl->fd, NULL, KWS_ENGINE_ANY);
+		cl->c = tls ? kws_tls_conn_new(cl->hs) : kws_conn_new(cl->fd, NULL, KWS_ENGINE_ANY);
 	if (!cl->c) {
 		drop(cl);
 		return;
@@ -92,7 +95,7 @@ static void new_client(int listener)
 	struct client *cl = calloc(1, sizeof(*cl));
 
 	cl->fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	cl->hs = kws_accept_start(cl->fd, &opt);
+	cl->hs = tls ? kws_tls_accept_start(cl->fd, tls, &opt) : kws_accept_start(cl->fd, &opt);
 	cl->next = list;
 	list = cl;
 	watch(cl, EPOLL_CTL_ADD, EPOLLIN);
@@ -118,6 +121,10 @@ int main(int argc, char **argv)
 	int on = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct epoll_event ev;
 
+	if (argc > 3)
+		tls = kws_tls_server(&(struct kws_tls_options){ .cert = argv[2], .key = argv[3] });
+	if (argc > 3 && !tls)
+		return perror("certificate and key"), 1;
 	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (bind(listener, (struct sockaddr *)&addr, sizeof(addr)) || listen(listener, 128))
 		return perror("listen"), 1;

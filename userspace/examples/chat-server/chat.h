@@ -22,7 +22,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
-#include <kws.h>
+#include <kws_tls.h>
 
 #define SLOTS		8192		/* clients */
 #define ROOMS		1024
@@ -90,6 +90,7 @@ struct client {
 extern struct shared *shared;
 extern struct client *clients[SLOTS];
 extern int epoll_fd;
+extern struct kws_tls *tls;	/* NULL: ws */
 
 /* main.c */
 void client_drop(struct client *c);

@@ -124,7 +124,7 @@ void http_accept(int listener)
 		}
 		c->fd = fd;
 		c->slot = -1;
-		c->hs = kws_accept_start(fd, &opt);
+		c->hs = tls ? kws_tls_accept_start(fd, tls, &opt) : kws_accept_start(fd, &opt);
 		ev.data.ptr = c;
 		epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &ev);
 		if (c->hs)

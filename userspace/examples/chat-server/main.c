@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * chat-server [PORT [SOCKET]]
+ * chat-server [--cert FILE [--key FILE]] [PORT [SOCKET]]
  *
  * Under systemd, or chat-keeper, the sockets are kept by those (FDSTORE=1). With SOCKET, a path, the next chat-server that is
- * started with it takes everything over, and this one ends. Open http://localhost:PORT/ in a browser.
+ * started with it takes everything over, and this one ends. Open http://localhost:PORT/ in a browser; with a certificate, https. The
+ * keys of open connections are in the kernel: a successor may well have another certificate.
  */
 #include <errno.h>
+#include <getopt.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,6 +25,7 @@
 struct shared *shared;
 struct client *clients[SLOTS];
 int epoll_fd;
+struct kws_tls *tls;
 
 static int listener = -1, state_fd = -1, heir = -1;
 static volatile sig_atomic_t ending;
@@ -214,6 +217,30 @@ static void on_term(int sig)
 	ending = 1;
 }
 
+static void parse_options(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "cert", required_argument, NULL, 'c' }, { "key", required_argument, NULL, 'k' }, { 0 }
+	};
+	char why[200] = "no memory";
+	struct kws_tls_options opt = { .why = why, .why_size = sizeof(why) };
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0)
+		if (option == 'c')
+			opt.cert = optarg;
+		else if (option == 'k')
+			opt.key = optarg;
+		else
+			exit(2);
+	if (opt.cert || opt.key)
+		tls = kws_tls_server(&opt);
+	if (!tls && (opt.cert || opt.key)) {
+		fprintf(stderr, "chat-server: %s\n", why);
+		exit(1);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct rlimit files = { 65536, 65536 };
@@ -225,6 +252,9 @@ int main(int argc, char **argv)
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
+	parse_options(argc, argv);
+	argc -= optind - 1;
+	argv += optind - 1;
 	signal(SIGPIPE, SIG_IGN);
 	/* it comes inside epoll_pwait() and nowhere else: between a look at `ending' and the wait it would be overlooked */
 	sigemptyset(&term);
