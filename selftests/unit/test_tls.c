@@ -484,6 +484,27 @@ static void openssl_end(SSL *ssl, SSL_CTX *ctx)
 static const char request[] = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 			      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
+/* What a proxy says comes before TLS, in the same segment. */
+static void behind_a_proxy(void)
+{
+	static const char line[] = "PROXY TCP4 1.2.3.4 5.6.7.8 9 10\r\n";
+	char answer[1000];
+	struct server s;
+	SSL_CTX *ctx;
+	SSL *ssl;
+
+	memset(&s, 0, sizeof(s));
+	s.opt = (struct kws_options){ .flags = KWS_F_PROXY, .timeout_ms = 5000, .why = s.why, .why_size = sizeof(s.why) };
+	pthread_create(&s.thread, NULL, serve, &s);
+	ssl = openssl_client(&ctx, TLS1_3_VERSION, NULL);
+	send(SSL_get_fd(ssl), line, sizeof(line) - 1, MSG_MORE);
+	CHECK(SSL_connect(ssl) == 1 && SSL_write(ssl, request, sizeof(request) - 1) > 0, "connect");
+	CHECK(SSL_read(ssl, answer, sizeof(answer)) > 12 && !memcmp(answer, "HTTP/1.1 101", 12), "answer");
+	openssl_end(ssl, ctx);
+	join(&s);
+	CHECK(!s.error, "%d, %s", s.error, s.why);
+}
+
 /* Frames in the record of the request's end; byte by byte too. */
 static void frames_with_the_request(void)
 {
@@ -630,6 +651,7 @@ static const struct tap_test tests[] = {
 	{ "a peer that goes on for ever, byte by byte", slow_client },
 	{ "frames in one record with the request", frames_with_the_request },
 	{ "ALPN and versions", handshakes },
+	{ "the PROXY protocol before TLS", behind_a_proxy },
 	{ "ends of the connection", endings },
 	{ "no descriptor and no error is left over", nothing_is_left },
 };

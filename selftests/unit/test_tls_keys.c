@@ -3,9 +3,8 @@
  * What libkws-tls would give to the kernel: keys, numbers of records and nonces; checked by decrypting, as the kernel would, what OpenSSL
  * sends next.
  */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <openssl/hmac.h>
@@ -94,6 +93,8 @@ struct ends {
 	int fd[2];
 };
 
+static bool small;
+
 static void handshake(struct ends *e, int version, const char *cipher)
 {
 	struct kws_tls_options server = { .cert = certificate }, client = { .ca = certificate };
@@ -110,6 +111,8 @@ static void handshake(struct ends *e, int version, const char *cipher)
 		SSL_CTX_set_cipher_list(kws_tls_context(e->tls[0]), cipher);
 	e->l[0] = link_new(e->fd[0], e->tls[0], "localhost");
 	e->l[1] = link_new(e->fd[1], e->tls[1], NULL);
+	if (small)
+		SSL_set_tlsext_max_fragment_length(e->l[0]->ssl, TLSEXT_max_fragment_length_512);
 	for (int i = 0; i < 100 && (done[0] > 0 || done[1] > 0); i++)
 		for (int k = 0; k < 2; k++)
 			done[k] = done[k] > 0 ? link_begin(e->l[k]) : done[k];
@@ -162,36 +165,75 @@ static int decrypt(const struct key *key, int nid, int tls13, uint64_t seq, cons
 	return good ? n - tls13 : -1;
 }
 
-/* The next record of @from decrypts at the other end with what either side would tell its kernel. */
+/* What the kernel was told of both directions; it then says that it has no memory, so that OpenSSL goes on. */
+static union crypto_info told[2];
+
+int setsockopt(int fd, int level, int name, const void *val, socklen_t len)
+{
+	(void)fd;
+	if (level == IPPROTO_TCP)
+		return 0;
+	if (level == SOL_TLS)
+		memcpy(&told[name == TLS_TX ? WRITE : READ], val, len);
+	errno = level == SOL_TLS ? ENOMEM : EUNATCH;
+	return level == SOL_TLS && name == TLS_TX ? 0 : -1;
+}
+
+static uint64_t get64(const uint8_t *p)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < 8; i++)
+		n = n << 8 | p[i];
+	return n;
+}
+
+/* The other way round than key_info(). */
+static void as_told(enum direction d, struct key *key, uint64_t *seq, uint64_t *nonce)
+{
+	const union crypto_info *info = &told[d];
+
+#define TAKE(from) (memcpy(key->key, (from).key, sizeof((from).key)), memcpy(key->iv, (from).salt, sizeof((from).salt)),	\
+		    memcpy(key->iv + sizeof((from).salt), (from).iv, sizeof((from).iv)), *seq = get64((from).rec_seq),		\
+		    *nonce = get64((from).iv))
+	if (info->head.cipher_type == TLS_CIPHER_AES_GCM_128)
+		TAKE(info->gcm128);
+	else if (info->head.cipher_type == TLS_CIPHER_AES_GCM_256)
+		TAKE(info->gcm256);
+	else
+		TAKE(info->chacha);
+}
+
+/* The next record of @from decrypts with what either side tells its kernel. */
 static void next_record(struct ends *e, int from, int nid, int version)
 {
 	const char *text = from ? "from the server" : "from the client";
-	uint8_t rec[1000], plain[1000];
-	struct key mine[2], theirs[2];
-	uint64_t seq = e->l[from]->seq[WRITE];
+	uint64_t sent_seq, sent_nonce, seq, nonce;
 	int n, tls13 = version == TLS1_3_VERSION;
+	uint8_t rec[1000], plain[1000];
+	struct key sender, receiver;
 	size_t len;
 
-	CHECK(!kernel_derive(e->l[from], key_cipher(nid), mine) && !kernel_derive(e->l[!from], key_cipher(nid), theirs), "derive");
-	CHECK(!memcmp(mine[WRITE].key, theirs[READ].key, key_cipher(nid)->key_len), "both have the same key");
+	CHECK(kernel_keys(e->l[from]) == -ECONNABORTED, "%s", e->l[from]->why);
+	as_told(WRITE, &sender, &sent_seq, &sent_nonce);
+	CHECK(told[WRITE].head.version == (tls13 ? TLS_1_3_VERSION : TLS_1_2_VERSION), "version");
+	CHECK(told[WRITE].head.cipher_type == key_cipher(nid)->type, "cipher");
+	CHECK(kernel_keys(e->l[!from]) == -ECONNABORTED, "%s", e->l[!from]->why);
+	as_told(READ, &receiver, &seq, &nonce);
 	CHECK(link_send(e->l[from], text, 15) == 15, "send");
 	/* the client has not read the server's ticket */
 	len = record(e->fd[!from], rec);
-	for (uint64_t i = e->l[!from]->seq[READ]; i < seq; i++) {
-		CHECK(decrypt(&theirs[READ], nid, tls13, i, rec, len, plain) > 0, "record %d before it", (int)i);
+	for (; seq < sent_seq; seq++) {
+		CHECK(decrypt(&receiver, nid, tls13, seq, rec, len, plain) > 0, "record %d before it", (int)seq);
 		len = record(e->fd[!from], rec);
 	}
-	n = decrypt(&mine[WRITE], nid, tls13, seq, rec, len, plain);
-	CHECK(n == 15 && !memcmp(plain, text, 15), "record %d %s: %d", (int)seq, text, n);
-	CHECK(decrypt(&mine[WRITE], nid, tls13, seq + 1, rec, len, plain) < 0, "another number");
-	if (!tls13 && nid != NID_chacha20_poly1305) {
-		uint64_t nonce = 0;
-
-		for (int i = 0; i < 8; i++)
-			nonce = nonce << 8 | rec[5 + i];
-		CHECK(nonce == e->l[from]->nonce + 1, "the nonce goes on: %llx after %llx", (unsigned long long)nonce,
-		      (unsigned long long)e->l[from]->nonce);
+	for (int i = 0; i < 2; i++) {
+		n = decrypt(i ? &receiver : &sender, nid, tls13, i ? seq : sent_seq, rec, len, plain);
+		CHECK(n == 15 && !memcmp(plain, text, 15), "record %d %s: %d", (int)seq, text, n);
 	}
+	CHECK(decrypt(&sender, nid, tls13, sent_seq + 1, rec, len, plain) < 0, "another number");
+	if (!tls13 && nid != NID_chacha20_poly1305)
+		CHECK(get64(rec + 5) == sent_nonce, "the nonce: %llx for %llx", (unsigned long long)get64(rec + 5), (unsigned long long)sent_nonce);
 }
 
 static void live(void)
@@ -230,11 +272,77 @@ static void key_update(void)
 	end(&e);
 }
 
+/* What the kernel would deliver is made up here. */
+static struct { uint8_t type, bytes[100]; size_t len; unsigned int times; } records;
+
+ssize_t recvmsg(int fd, struct msghdr *mh, int flags)
+{
+	struct cmsghdr *c = CMSG_FIRSTHDR(mh);
+	size_t n = records.len < mh->msg_iov->iov_len ? records.len : mh->msg_iov->iov_len;
+
+	(void)fd;
+	if (!records.times) {
+		errno = EAGAIN;
+		return -1;
+	}
+	records.times -= !(flags & MSG_PEEK);
+	memcpy(mh->msg_iov->iov_base, records.bytes, n);
+	*c = (struct cmsghdr){ .cmsg_level = SOL_TLS, .cmsg_type = TLS_GET_RECORD_TYPE, .cmsg_len = CMSG_LEN(1) };
+	*CMSG_DATA(c) = records.type;
+	return n;
+}
+
+static void expect_record(const char *name, uint8_t type, const char *bytes, size_t len, unsigned int times, ssize_t result)
+{
+	struct link l = { 0 };
+	char buf[1000];
+	ssize_t n;
+
+	records.type = type;
+	memcpy(records.bytes, bytes, len);
+	records.len = len;
+	records.times = times;
+	n = kernel_recv(&l, buf, sizeof(buf), MSG_PEEK);
+	CHECK(n == result, "%s: %zd", name, n);
+}
+
+/* Between the TLS handshake and the end of HTTP what is no data has to be seen to; also if there is no end of it. */
+static void records_that_are_no_data(void)
+{
+	expect_record("data", 23, "GET", 3, 1, 3);
+	expect_record("a ticket", 22, "\4\0\0\3abc", 7, 1, -EAGAIN);
+	expect_record("two in one", 22, "\4\0\0\3abc\4\0\0\1x", 12, 1, -EAGAIN);
+	expect_record("one that is cut", 22, "\4\0\0\12abc", 7, 2, -EAGAIN);
+	expect_record("tickets without end", 22, "\4\0\0\3abc", 7, 1000000, -EBADMSG);
+	expect_record("KeyUpdate", 22, "\30\0\0\1\0", 5, 1, -EKEYEXPIRED);
+	expect_record("a ClientHello", 22, "\1\0\0\1\0", 5, 1, -EKEYEXPIRED);
+	expect_record("close_notify", 21, "\1\0", 2, 1, 0);
+	expect_record("an alert", 21, "\2\50", 2, 1, -ECONNABORTED);
+	expect_record("user_canceled", 21, "\1\132", 2, 1, -EAGAIN);
+	expect_record("half an alert", 21, "\1", 1, 1, -EBADMSG);
+	expect_record("another type", 24, "\1\0", 2, 1, -EBADMSG);
+}
+
+/* RFC 6066 4: records of at most 512 bytes */
+static void max_fragment_length(void)
+{
+	struct ends e;
+
+	small = true;
+	handshake(&e, TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256");
+	small = false;
+	for (int i = 0; i < 2; i++)
+		CHECK(kernel_keys(e.l[i]) == -EOPNOTSUPP && strstr(e.l[i]->why, "small records"), "%s", e.l[i]->why);
+	end(&e);
+}
+
 static const struct tap_test tests[] = {
 	{ "RFC 8448: keys of TLS 1.3", rfc8448 },
 	{ "RFC 5246: the key block, against another PRF", key_block },
 	{ "the next record of either side decrypts: 2 versions, 3 ciphers", live },
 	{ "a KeyUpdate is seen", key_update },
+	{ "a peer that wants small records is not for the kernel", max_fragment_length },
+	{ "records that are no data, before HTTP is over", records_that_are_no_data },
 };
 
 int main(void)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include <openssl/crypto.h>
 
 #include "tls.h"
@@ -18,6 +19,8 @@
 #define USER_CANCELED		90
 #define HELLO_REQUEST		0
 #define NEW_SESSION_TICKET	4
+
+#define OTHER_MAX	65536	/* bytes of records that are no data, during HTTP: a handful of tickets */
 
 int kernel_derive(struct link *l, const struct cipher *cipher, struct key keys[2])
 {
@@ -60,17 +63,32 @@ static int set_key(struct link *l, enum direction d, const struct key *key, cons
 	return err;
 }
 
+/* Has the kernel load the module, as TCP_ULP does it and WEBSOCKET_ATTACH does not: for who has CAP_NET_ADMIN. */
+static void load(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return;
+	setsockopt(fd, IPPROTO_TCP, TCP_ULP, "websocket", sizeof("websocket") - 1);
+	close(fd);
+}
+
 /* Is the module there? It says so by what it misses on this socket. */
 static int probe(struct link *l)
 {
 	static const struct websocket_config config;
 
-	if (!setsockopt(l->fd, SOL_IP, WEBSOCKET_ATTACH, &config, sizeof(config)))
-		return -EEXIST;
-	if (errno == EUNATCH)
-		return 0;
-	if (errno != ENOPROTOOPT)
-		return -errno;
+	for (int tries = 0; tries < 2; tries++) {
+		if (!setsockopt(l->fd, SOL_IP, WEBSOCKET_ATTACH, &config, sizeof(config)))
+			return -EEXIST;
+		if (errno == EUNATCH)
+			return 0;
+		if (errno != ENOPROTOOPT)
+			return -errno;
+		if (!tries)
+			load();
+	}
 	snprintf(l->why, sizeof(l->why), "the kernel has no \"websocket\" protocol over TLS: modprobe websocket, as root");
 	return -ENOENT;
 }
@@ -96,6 +114,11 @@ int kernel_keys(struct link *l)
 		return -EOPNOTSUPP;
 	if (!cipher || SSL_version(l->ssl) < TLS1_2_VERSION) {
 		snprintf(l->why, sizeof(l->why), "the kernel cannot have the cipher %s", SSL_CIPHER_get_name(current));
+		return -EOPNOTSUPP;
+	}
+	/* RFC 6066 4: the kernel does not know of it */
+	if (SSL_SESSION_get_max_fragment_length(SSL_get_session(l->ssl)) != TLSEXT_max_fragment_length_DISABLED) {
+		snprintf(l->why, sizeof(l->why), "the peer wants small records (max_fragment_length), which the kernel cannot");
 		return -EOPNOTSUPP;
 	}
 	err = kernel_derive(l, cipher, keys);
@@ -157,6 +180,11 @@ static int see_handshake(struct link *l, const uint8_t *p, size_t len)
 /* A record that is no data. Return: 0: go on; 1: the peer's end; or an errno. */
 static int see_record(struct link *l, uint8_t type, const uint8_t *p, size_t len)
 {
+	l->other += len;
+	if (l->other > OTHER_MAX) {
+		snprintf(l->why, sizeof(l->why), "the peer sends too much that is no data");
+		return -EBADMSG;
+	}
 	if (type == HANDSHAKE)
 		return see_handshake(l, p, len);
 	if (type != ALERT || len < 2)

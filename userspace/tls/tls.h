@@ -55,6 +55,7 @@ struct kws_tls {
  * @head, @have, @left: the record that is being written: its first bytes, and how many come behind its header
  * @nonce: the explicit part of the last one
  * @msg_head, @msg_have, @msg_left: a handshake message from the kernel, which may be cut anywhere
+ * @other: bytes of records from the kernel that are no data
  * @why, @kernel_why: one line about the last error, and about @kernel_error
  */
 struct link {
@@ -74,7 +75,7 @@ struct link {
 	unsigned int have, left;
 	uint64_t nonce;
 	uint8_t msg_head[4];
-	unsigned int msg_have, msg_left;
+	unsigned int msg_have, msg_left, other;
 	char why[160], kernel_why[160];
 };
 
