@@ -39,6 +39,7 @@ typedef uint64_t u64;
 /**
  * struct options - what the command line says
  * @raw: the server is a plain TCP echo
+ * @tls: connections are encrypted, behind the upgrade
  * @conns: connections
  * @count: repetitions, whatever these are in a case
  * @sizes, @nsizes: bytes of payload; or other steps of a case
@@ -46,7 +47,7 @@ typedef uint64_t u64;
  * @argv: the server's command
  */
 struct options {
-	bool raw;
+	bool raw, tls;
 	unsigned int conns, count, nsizes;
 	size_t sizes[16];
 	const char *name;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "keys.h"
 
 struct conn *conns;
 u8 inbuf[1 << 18];
@@ -63,6 +64,8 @@ static int open_one(void)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	if (!opt.raw)
 		upgrade(fd);
+	if (opt.tls && !tls_start(fd, false))
+		die("no kTLS: %s", strerror(errno));
 	return fd;
 }
 

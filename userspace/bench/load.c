@@ -51,8 +51,9 @@ noreturn void die(const char *fmt, ...)
 
 static noreturn void usage(void)
 {
-	fprintf(stderr, "load [-r] [-n NAME] [-c CONNECTIONS] [-k COUNT] [-s SIZE,...] CASE [SERVER ARGUMENT...]\n"
-		"  -r  the server is a plain TCP echo\n");
+	fprintf(stderr, "load [-rt] [-n NAME] [-c CONNECTIONS] [-k COUNT] [-s SIZE,...] CASE [SERVER ARGUMENT...]\n"
+		"  -r  the server is a plain TCP echo\n"
+		"  -t  over kTLS\n");
 	for (size_t i = 0; i < NCASES; i++)
 		fprintf(stderr, "  %-14s %s (-s %s)\n", cases[i].name, cases[i].what, cases[i].sizes);
 	exit(2);
@@ -88,10 +89,14 @@ int main(int argc, char **argv)
 	size_t i;
 	int o;
 
-	while ((o = getopt(argc, argv, "+rn:c:k:s:")) != -1) {
+	while ((o = getopt(argc, argv, "+rtn:c:k:s:")) != -1) {
 		switch (o) {
 		case 'r':
 			opt.raw = true;
+			break;
+		case 't':
+			opt.tls = true;
+			setenv("BENCH_TLS", "1", 1);
 			break;
 		case 'n':
 			opt.name = optarg;

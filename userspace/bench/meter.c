@@ -74,8 +74,8 @@ void say(const char *name, size_t size, const char *fmt, ...)
 {
 	va_list args;
 
-	printf("{\"case\": \"%s\", \"server\": \"%s\", \"size\": %zu, \"conns\": %u, ",
-	       name, opt.name, size, opt.conns);
+	printf("{\"case\": \"%s%s\", \"server\": \"%s\", \"size\": %zu, \"conns\": %u, ",
+	       opt.tls ? "tls-" : "", name, opt.name, size, opt.conns);
 	va_start(args, fmt);
 	vprintf(fmt, args);
 	va_end(args);

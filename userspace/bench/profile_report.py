@@ -28,7 +28,7 @@ class Symbols:
         for line in lines:
             address, kind, name, *module = line.split()
             if kind in 'tTwW':
-                functions[int(address, 16)] = name + (MODULE if module else '')
+                functions[int(address, 16)] = name + ('' if not module else MODULE if module == ['[websocket]'] else ' ' + module[0])
         self.starts = sorted(functions)
         self.names = [functions[a] for a in self.starts]
 
@@ -58,14 +58,15 @@ def read_windows(path, symbols):
 def table(case, size, columns):
     """columns: server -> (result, instructions by function)"""
     per = {s: {f: n / r['n'] for f, n in w.items()} for s, (r, w) in columns.items()}
-    base, others = per.get('raw', {}), [s for s in per if s != 'raw']
+    first = 'raw' if 'raw' in per else next(iter(per))
+    base, others = per[first], [s for s in per if s != first]
     change = {f: {s: per[s].get(f, 0) - base.get(f, 0) for s in others} for f in set().union(*per.values())}
     shown = sorted(change, key=lambda f: (not f.endswith(MODULE), -max(map(abs, change[f].values()), default=0)))[:TOP_ROWS]
     module = ' | '.join(f'{sum(n for f, n in w.items() if f.endswith(MODULE)):.0f}' for w in per.values())
     text = [f'## {case}, {size}', '',
             'Instructions a message; by the clock: ' +
             ', '.join(f'{s} {r["each"]:.0f}' for s, (r, _) in columns.items()) + '.', '',
-            '| function | ' + ' | '.join(per) + f' | {others[0]} - raw |', '| --- |' + ' ---: |' * (len(per) + 1), f'| all of the module | {module} | |']
+            '| function | ' + ' | '.join(per) + f' | {others[0]} - {first} |', '| --- |' + ' ---: |' * (len(per) + 1), f'| all of the module | {module} | |']
     for f in sorted(shown, key=lambda f: -change[f][others[0]]):
         cells = ' | '.join(f'{per[s].get(f, 0):.0f}' for s in per)
         text.append(f'| {f} | {cells} | {change[f][others[0]]:+.0f} |')
@@ -84,7 +85,7 @@ def run(o, out, boot):
     cases = collections.defaultdict(dict)
     for r, w in zip(lines, windows):
         cases[r['case'], r['size']][r['server']] = (r, w)
-    text = '\n'.join(table(*key, columns) for key, columns in cases.items() if set(columns) - {'raw'})
+    text = '\n'.join(table(*key, columns) for key, columns in cases.items() if len(columns) > 1)
     with open(out + 'profile.md', 'w') as f:
         f.write(text)
     return text

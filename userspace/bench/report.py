@@ -14,14 +14,22 @@ the second with WEBSOCKET_F_CORK (F_CORK), recvmmsg and sendmmsg (mmsg), WEBSOCK
 (io_uring). The goal is met if the named columns, or the best of the module's, keep it, and no library is ahead.'''
 
 
+TLS_LEGEND = '''\
+Over kTLS, TLS 1.3 with AES-128-GCM, keys set on both ends without a handshake. "+ parser" is an echo on epoll that parses and unmasks
+in place what one recv() took and answers with one send(): its column has instructions of both ends, the others ratios to it where the
+unit is "ratio". A message of 16 KiB with its header does not fit in one record of TLS.'''
+TLS_COLUMNS = {'parse': 'kTLS + parser', 'raw': 'kTLS, no WebSocket', 'call': 'call', 'batch': 'batch'}
+
+
 class Row:
     """One line of the table.
 
     what, unit  its label
     values      column -> number
     goals       (column or None for the module's best, limit)
-    base        what the plain TCP column shows instead of a ratio
+    base        what the first column, that of the ratios' base, shows instead of a ratio
     """
+    columns, module, libraries = COLUMNS, MODULE, LIBRARIES
 
     def __init__(self, what, unit, values, goals=(), base=None, contest=True):
         self.what, self.unit, self.goals, self.base, self.contest = what, unit, list(goals), base, contest
@@ -34,23 +42,27 @@ class Row:
         """What is not as it should be; empty: the goal is met."""
         found = []
         for column, limit in self.goals:
-            value = self.best(MODULE) if column is None else self.values.get(column)
+            value = self.best(self.module) if column is None else self.values.get(column)
             if value is not None and value > limit * 1.0005 + 1e-9:
                 found.append(f'{column or "best"} {number(value)}')
-        ours, theirs = self.best(MODULE), self.best(LIBRARIES)
+        ours, theirs = self.best(self.module), self.best(self.libraries)
         if self.contest and None not in (ours, theirs) and ours > theirs:
             found.append(f'a library has {number(theirs)}')
         return found
 
     def goal(self):
-        return ', '.join(f'{COLUMNS[c] + " " if c else ""}≤ {number(limit)}' for c, limit in self.goals)
+        return ', '.join(f'{self.columns[c] + " " if c else ""}≤ {number(limit)}' for c, limit in self.goals)
 
     def cells(self):
-        for c in COLUMNS:
-            if c == 'raw' and self.base is not None:
+        for c in self.columns:
+            if c == next(iter(self.columns)) and self.base is not None:
                 yield f'{self.base:,.0f}'.replace(',', ' ')
             else:
                 yield number(self.values.get(c))
+
+
+class TlsRow(Row):
+    columns, module, libraries = TLS_COLUMNS, ('call', 'batch'), ()
 
 
 def number(x):
@@ -71,11 +83,11 @@ class Results:
         return self.by_key.get((case, server, size), {}).get(field)
 
     def all(self, case, size=0, field='each'):
-        return {s: self.get(case, s, size, field) for s in COLUMNS}
+        return {s: self.get(case, s, size, field) for s in {**COLUMNS, **TLS_COLUMNS}}
 
-    def ratios(self, case, size):
-        base = self.get(case, 'raw', size)
-        return base, {s: v / base for s, v in self.all(case, size).items() if v and base and s != 'raw'}
+    def ratios(self, case, size, to='raw'):
+        base = self.get(case, to, size)
+        return base, {s: v / base for s, v in self.all(case, size).items() if v and base and s != to}
 
     def sizes(self, case, server):
         return sorted(k[2] for k in self.by_key if k[:2] == (case, server))
@@ -156,14 +168,40 @@ def growth_rows(r):
         yield Row(what.format(steps[0], steps[-1]), 'growth', values, [('call', 1.05)], contest=False)
 
 
+def tls_rows(r):
+    for size, limit in {16: 1.01, 1024: 1, 16384: .97}.items():
+        base, values = r.ratios('tls-rtt', size, 'parse')
+        yield TlsRow(f'round trip, {SIZES[size]}', 'ratio', values, [('call', limit)], base)
+    for size in (16, 1024):
+        base, values = r.ratios('tls-pipelined', size, 'parse')
+        yield TlsRow(f'64 × 8 in flight, {SIZES[size]}', 'ratio', values, [('batch', 1)], base)
+        yield TlsRow('', 'syscalls a message', r.all('tls-syscalls', size))
+    for size in r.sizes('tls-pings', 'call'):
+        base, values = r.ratios('tls-pings', size, 'parse')
+        yield TlsRow(f'a ping answered, {size} connections', 'ratio', values, [('call', .9)], base)
+        yield TlsRow('', 'wake-ups a ping', r.all('tls-pings', size, 'wakeups'), [('call', 0.001)])
+    for case, what in (('tls-memory', 'idle connection'), ('tls-memory-used', 'after 20 pings and 20 messages')):
+        kernel = {s: r.get(case, s, 0, 'slab') + r.get(case, s, 0, 'buffers') for s in TLS_COLUMNS
+                  if r.get(case, s, 0, 'slab') is not None}
+        below = kernel.pop('raw', None)
+        if below is not None:
+            yield TlsRow(f'{what}, kernel', f'B above kTLS ({below:.0f})', {s: v - below for s, v in kernel.items()},
+                         [('call', 512)])
+        yield TlsRow(f'{what}, process', 'B', r.all(case, 0, 'user'))
+
+
 def rows(r):
     for make in (echo_rows, ping_rows, memory_rows, wakeup_rows, pong_rows, growth_rows):
-        yield from (row for row in make(r) if any(c in row.values for c in MODULE))
+        yield from make(r)
 
 
-def markdown(all_rows):
-    text = ['| | unit | ' + ' | '.join(COLUMNS.values()) + ' | goal | met |',
-            '| --- | --- |' + ' ---: |' * len(COLUMNS) + ' --- | --- |']
+def shown(all_rows):
+    return [row for row in all_rows if any(c in row.values for c in row.module)]
+
+
+def markdown(all_rows, columns):
+    text = ['| | unit | ' + ' | '.join(columns.values()) + ' | goal | met |',
+            '| --- | --- |' + ' ---: |' * len(columns) + ' --- | --- |']
     for row in all_rows:
         misses = row.misses()
         met = '' if not row.goals and not misses else 'no: ' + ', '.join(misses) if misses else 'yes'
@@ -234,15 +272,17 @@ def figures(out, r):
 def write(out, kernel, lines, native, partial):
     """Writes the files (those of a whole run only if it is one); returns the table."""
     r = Results(lines)
-    table = list(rows(r))
-    text = LEGEND + '\n\n' + markdown(table) + idle_note(lines) + native_table(native) + '\n'
+    table, tls = shown(rows(r)), shown(tls_rows(r))
+    parts = [LEGEND, markdown(table, COLUMNS)] if table else []
+    parts += [TLS_LEGEND, markdown(tls, TLS_COLUMNS)] if tls else []
+    text = '\n\n'.join(parts) + idle_note(lines) + native_table(native) + '\n'
     name = out + ('partial' if partial else 'bench')
     with open(name + '.md', 'w') as f:
         f.write(text)
     with open(name + '.json', 'w') as f:
         json.dump({'kernel': kernel, 'results': lines, 'native': native,
                    'table': [{'what': t.what, 'unit': t.unit, 'base': t.base, 'values': t.values, 'goals': t.goals,
-                              'misses': t.misses()} for t in table]}, f, indent=1)
+                              'misses': t.misses()} for t in table + tls]}, f, indent=1)
     if not partial:
         figures(out, r)
     return text

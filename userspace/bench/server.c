@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "keys.h"
 #include "server.h"
 
 struct connection {
@@ -70,7 +71,7 @@ static void add(int epoll, int listener, const struct handler *h)
 
 	c->fd = accept(listener, NULL, NULL);
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if (h->upgrade && !upgrade(c->fd)) {
+	if ((h->upgrade && !upgrade(c->fd)) || (tls_wanted() && !tls_start(c->fd, true))) {
 		close(c->fd);
 		free(c);
 		return;
