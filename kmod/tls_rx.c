@@ -76,6 +76,32 @@ static struct sk_buff *charged_skb(struct sock *sk, unsigned int size)
 	return skb;
 }
 
+/*
+ * @size bytes of the task's own page fragment, in which a small record is decrypted before it is copied to its skb: into pages TLS
+ * decrypts straight, and for everything else it allocates an skb with pages each time. NULL: no memory.
+ */
+static struct page *borrow_page(unsigned int size, struct bio_vec *bv)
+{
+	struct page_frag *pfrag = &current->task_frag;
+
+	if (!skb_page_frag_refill(size, pfrag, GFP_KERNEL))
+		return NULL;
+	*bv = (struct bio_vec){ .bv_page = pfrag->page, .bv_offset = pfrag->offset, .bv_len = size };
+	get_page(pfrag->page);
+	/* what the task sends meanwhile, under us, does not come to lie there */
+	pfrag->offset += size;
+	return pfrag->page;
+}
+
+static void return_page(const struct bio_vec *bv)
+{
+	struct page_frag *pfrag = &current->task_frag;
+
+	if (pfrag->page == bv->bv_page && pfrag->offset == bv->bv_offset + bv->bv_len)
+		pfrag->offset = bv->bv_offset;
+	put_page(bv->bv_page);
+}
+
 /* TLS' recvmsg() into @skb, without the lock. */
 static int decrypt(struct sock *sk, struct ws *ws, struct sk_buff *skb, unsigned int size, u8 *type)
 {
@@ -85,6 +111,7 @@ static int decrypt(struct sock *sk, struct ws *ws, struct sk_buff *skb, unsigned
 	struct msghdr msg = { .msg_control = cbuf, .msg_controllen = sizeof(cbuf) };
 	unsigned int i, nr = skb_shinfo(skb)->nr_frags;
 	struct kvec kv = { .iov_base = skb->data, .iov_len = size };
+	struct page *borrowed = NULL;
 	int n;
 
 	if (nr) {
@@ -96,7 +123,11 @@ static int decrypt(struct sock *sk, struct ws *ws, struct sk_buff *skb, unsigned
 		}
 		iov_iter_bvec(&msg.msg_iter, ITER_DEST, bv, nr, size);
 	} else {
-		iov_iter_kvec(&msg.msg_iter, ITER_DEST, &kv, 1, size);
+		borrowed = borrow_page(size, bv);
+		if (borrowed)
+			iov_iter_bvec(&msg.msg_iter, ITER_DEST, bv, 1, size);
+		else
+			iov_iter_kvec(&msg.msg_iter, ITER_DEST, &kv, 1, size);
 	}
 	n = ws_prot_recvmsg(ws->base->prot, sk, &msg, size, MSG_DONTWAIT);
 	if (n > 0 && nr) {
@@ -104,7 +135,11 @@ static int decrypt(struct sock *sk, struct ws *ws, struct sk_buff *skb, unsigned
 		pskb_trim(skb, n);
 	} else if (n > 0) {
 		skb_put(skb, n);
+		if (borrowed)
+			memcpy(skb->data, page_address(borrowed) + bv->bv_offset, n);
 	}
+	if (borrowed)
+		return_page(bv);
 	*type = WS_TLS_DATA;
 	if (n > 0 && msg.msg_controllen < sizeof(cbuf) && cmsg->cmsg_level == SOL_TLS &&
 	    cmsg->cmsg_type == TLS_GET_RECORD_TYPE)
