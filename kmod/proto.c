@@ -97,6 +97,8 @@ static __poll_t ws_poll(struct file *file, struct socket *sock, poll_table *wait
 	bool error;
 
 	sock_poll_wait(file, sock, wait);
+	if (ws_over_tls(ws))
+		ws_tls_poll(sk, ws);
 	shutdown = READ_ONCE(sk->sk_shutdown);
 	ending = READ_ONCE(ws->ending);
 	error = READ_ONCE(ws->error) || (ending && ending != WS_ENDING_CLOSE);

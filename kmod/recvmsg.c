@@ -603,8 +603,11 @@ static int do_recvmsg(struct sock *sk, struct ws *ws, struct msghdr *msg, int fl
 	/* io_uring asks for it */
 	if (msg->msg_get_inq)
 		msg->msg_inq = ws_readable(ws) ? min_t(u64, ws->ready - ws->head, INT_MAX) : 0;
-	if (ws_over_tls(ws))
+	if (ws_over_tls(ws)) {
+		if (ret > 0)
+			ws_tls_took(ws);
 		ws_tls_leave(sk, ws);
+	}
 	release_sock(sk);
 	return ret;
 }

@@ -14,7 +14,11 @@
  *	"pushing" hands it to TLS. A pong, a Close and a FIN that come meanwhile wait behind it in their usual places.
  *
  * Who pulls: a reader in recvmsg() that finds nothing; a reader asleep there is woken (tls->sleeper) when TLS has a record and
- * pulls itself; otherwise the socket's work item, so that pings are answered while the program does something else. Who pushes:
+ * pulls itself; otherwise the socket's work item, so that pings are answered while the program does something else. But the work item
+ * costs as much as waking the program, which it has to do as well for a message. So if the last thing that came was a message and
+ * the program took it (tls->prompt), the program is told of the next record first (tls->called), and pulls in poll() before that says
+ * whether there is a message. If it does not come within two ticks, the work item does it; if it was a ping, the program
+ * went to sleep again inside poll(), and the next record is the work item's. Who pushes:
  * the call that has made something to send (tls->promise: it will, before it drops the lock), or the work item. tls->pulling and
  * tls->pushing let one task at a time be inside TLS in each direction: order is kept, and what comes meanwhile is seen by whoever is
  * inside when it comes back (tls->more, ws->rest), so no wake-up is lost. Both directions wait for no one but the cipher: they
@@ -67,6 +71,31 @@ void ws_tls_kick(struct ws *ws)
 		queue_work(ws_tls_queue, &tls->work);
 }
 
+/*
+ * Tells the program of a record, which it will look into in poll(): ws_tls_poll(). False: it is not expected to come, or does not wait
+ * there.
+ */
+static bool call_program(struct ws *ws)
+{
+	struct ws_tls *tls = ws->tls;
+	struct sock *sk = ws->sk;
+	bool waits;
+
+	if (!tls->prompt || tls->closing || tls->promise || sock_flag(sk, SOCK_FASYNC))
+		return false;
+	if (tls->called)
+		return true;
+	rcu_read_lock();
+	waits = skwq_has_sleeper(rcu_dereference(sk->sk_wq));
+	rcu_read_unlock();
+	if (!waits)
+		return false;
+	WRITE_ONCE(tls->called, true);
+	ws_timer_retry(sk, ws, 2);
+	ws->base->data_ready(sk);
+	return true;
+}
+
 /**
  * ws_tls_record_ready() - TLS' saved_data_ready: there is a record
  * @sk: the socket
@@ -94,8 +123,41 @@ void ws_tls_come(struct ws *ws)
 		return;
 	if (tls->sleeper)
 		woken_wake_function(tls->sleeper, TASK_NORMAL, 0, NULL);
-	else
+	else if (!call_program(ws))
 		ws_tls_kick(ws);
+}
+
+/**
+ * ws_tls_poll() - the program polls: if it was told of a record, it looks into it
+ * @sk: the socket
+ * @ws: its context
+ * Context: process, without the lock; the caller waits on the socket already
+ */
+void ws_tls_poll(struct sock *sk, struct ws *ws)
+{
+	struct ws_tls *tls = ws->tls;
+
+	if (!READ_ONCE(tls->called))
+		return;
+	lock_sock(sk);
+	/* who is pulling tells of what comes out */
+	if (tls->called && !tls->pulling) {
+		ws_tls_pull(sk, ws);
+		/* a ping, or a part of something: the next one may be such again */
+		if (!ws_readable(ws))
+			tls->prompt = false;
+		ws_tls_leave(sk, ws);
+	}
+	release_sock(sk);
+}
+
+/**
+ * ws_tls_took() - the program has taken a message
+ * @ws: its context
+ */
+void ws_tls_took(struct ws *ws)
+{
+	ws->tls->prompt = true;
 }
 
 /**
@@ -144,7 +206,7 @@ void ws_tls_leave(struct sock *sk, struct ws *ws)
 
 	if (!tls->pulling && !tls->eof && !tls->starved && !ws_tls_full(sk, ws) &&
 	    (tls->more || ws_tls_readable(sk, ws)))
-		ws_tls_kick(ws);
+		ws_tls_come(ws);
 }
 
 /**
@@ -291,13 +353,21 @@ bool ws_tls_ended(const struct ws *ws)
 }
 
 /**
- * ws_tls_retry() - the timer: there may be memory now
+ * ws_tls_retry() - the timer: there may be memory now, or the program was told of a record and did not come
  * @ws: its context
  */
 void ws_tls_retry(struct ws *ws)
 {
-	if (ws->tls->starved)
+	struct ws_tls *tls = ws->tls;
+
+	if (tls->called) {
+		/* it does something else, or was stopped */
+		tls->prompt = false;
+		WRITE_ONCE(tls->called, false);
 		ws_tls_kick(ws);
+	} else if (tls->starved) {
+		ws_tls_kick(ws);
+	}
 }
 
 /**

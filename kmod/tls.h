@@ -25,6 +25,8 @@ struct ws_tls {
 	u8 alert;			/* description of the alert that ends sending; 0: close_notify */
 	bool closing;			/* close() has begun: the work item is not queued any more */
 	bool more;			/* TLS has said that there is something since pulling began; also read without the lock */
+	bool prompt;			/* the program is expected to take what comes: call_program() */
+	bool called;			/* it was told of a record and has not looked; also read without the lock */
 	bool pulling;			/* a task is inside TLS' recvmsg(), without the lock; also read without it */
 	bool pushing;			/* likewise its sendmsg() */
 	bool promise;			/* the owner of the lock pushes and looks for more before it drops the lock */

@@ -335,10 +335,14 @@ bool ws_tls_pull(struct sock *sk, struct ws *ws)
 		done += n;
 	}
 	/* the lock was dropped: the timer may have found a message */
-	if (!calls)
+	if (!calls) {
+		WRITE_ONCE(tls->called, false);
 		return ws_readable(ws);
+	}
 	tls->promise = true;
 	ws_rx_run(sk, ws);
+	/* behind what poll() may see instead */
+	smp_store_release(&tls->called, false);
 	ws_tls_compact(sk, ws);
 	/* that may have given the bytes back, or the buffer more room */
 	if (!tls->eof && ws_tls_full(sk, ws) && !tls->stopped) {

@@ -276,6 +276,8 @@ void ws_tls_come(struct ws *ws);
 void ws_tls_sleep(struct ws *ws, struct wait_queue_entry *wait);
 void ws_tls_wake(struct ws *ws, struct wait_queue_entry *wait);
 bool ws_tls_waiting(const struct ws *ws);
+void ws_tls_poll(struct sock *sk, struct ws *ws);
+void ws_tls_took(struct ws *ws);
 void ws_tls_retry(struct ws *ws);
 void ws_tls_leave(struct sock *sk, struct ws *ws);
 void ws_tls_consume(struct sock *sk, struct ws *ws, u64 n);

@@ -9,6 +9,7 @@
 #include <linux/if_packet.h>
 #include <netinet/tcp.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -356,6 +357,77 @@ CASE(tls, pings_while_stopped)
 	put(OUT, .opcode = OP_TEXT, .text = "hello");
 	peer_write(LINK);
 	must(kill(pid, SIGCONT));
+	equal(7, reap(pid));
+}
+
+/* A program that took a message is told of the next record, and decrypts it in poll() itself. */
+static void take_one(struct link *l, int ep)
+{
+	struct epoll_event e;
+
+	put(&l->out, .opcode = OP_TEXT, .text = "hello");
+	peer_write(l);
+	equal(1, must(epoll_wait(ep, &e, 1, 30000)));
+	expect_text(l, "hello");
+}
+
+static int watch(int fd)
+{
+	struct epoll_event e = { .events = EPOLLIN | EPOLLRDHUP };
+	int ep = must(epoll_create1(0));
+
+	must(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e));
+	return ep;
+}
+
+/* If it does not come, somebody else does. */
+CASE(tls, pings_to_a_program_that_does_not_come)
+{
+	int ep = watch(self->link.ws), i;
+	struct epoll_event e;
+
+	for (i = 0; i < 5; i++) {
+		take_one(LINK, ep);
+		put(OUT, .opcode = OP_PING, .text = "there?");
+		peer_write(LINK);
+		wire_expect(WIRE, OP_PONG, true, "there?", 6);
+		equal(0, must(epoll_wait(ep, &e, 1, 0)));
+	}
+	close(ep);
+}
+
+static int poll_and_read(void *argument)
+{
+	struct link *l = argument;
+	int ep = watch(l->ws), i;
+	char buffer[16];
+
+	for (i = 0; i < 2; i++) {
+		struct epoll_event e;
+
+		/* what is reported is there */
+		if (epoll_wait(ep, &e, 1, 30000) != 1 || recv(l->ws, buffer, sizeof(buffer), MSG_DONTWAIT) != 5)
+			return 1;
+	}
+	return 7;
+}
+
+/* epoll_wait() does not return for a ping, nor for part of a message. */
+CASE(tls, a_program_that_comes_for_a_ping)
+{
+	pid_t pid = spawn(poll_and_read, LINK);
+	int i;
+
+	put(OUT, .opcode = OP_TEXT, .text = "first");
+	peer_write(LINK);
+	for (i = 0; i < 3; i++) {
+		put(OUT, .opcode = OP_PING, .text = "there?");
+		peer_write(LINK);
+		wire_expect(WIRE, OP_PONG, true, "there?", 6);
+	}
+	self->link.shape.segmentation = SEGMENT_BYTE;
+	put(OUT, .opcode = OP_TEXT, .text = "again");
+	peer_write(LINK);
 	equal(7, reap(pid));
 }
 
