@@ -61,7 +61,9 @@ void ws_tls_done(struct ws_tls *tls, bool *flag);
 /* TLS has a record that was not decrypted, or bytes of one. */
 static inline bool ws_tls_readable(struct sock *sk, struct ws *ws)
 {
-	return ws->base->prot->sock_is_readable(sk);
+	const struct tls_sw_context_rx *ctx = tls_sw_ctx_rx(tls_get_ctx(sk));
+
+	return READ_ONCE(ctx->strp.msg_ready) || !skb_queue_empty(&ctx->rx_list);
 }
 
 #endif

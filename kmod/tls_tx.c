@@ -283,6 +283,9 @@ int ws_tls_flush(struct sock *sk, struct ws *ws)
 		return 0;
 	if (!ws_tx_allowed(sk))
 		return -EPIPE;
+	/* the caller pushes; if not all goes, it is told then when there is room */
+	if (tls->promise)
+		return -EAGAIN;
 	set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
 	if (!tls->pushing && sk_stream_memory_free(sk))
 		ws_tls_kick(ws);
