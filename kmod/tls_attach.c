@@ -158,6 +158,8 @@ static int attach(struct sock *sk, const struct websocket_config *cfg)
 	tls = create_source(sk);
 	if (!tls)
 		return -ENOMEM;
+	/* for good, and only if there is such a socket; before anybody can ask whether this is one */
+	static_branch_enable(&ws_tls_used);
 	err = ws_attach_tls(sk, tls, plain_data_ready);
 	if (err) {
 		kfree(tls);
@@ -183,7 +185,6 @@ static int set_option(struct sock *sk, int name, sockptr_t val, unsigned int len
 	err = ws_config_copy(&cfg, val, len);
 	if (err)
 		return err;
-	static_branch_enable(&ws_tls_used);
 	lock_sock(sk);
 	err = attach(sk, &cfg);
 	release_sock(sk);
