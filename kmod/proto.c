@@ -104,7 +104,8 @@ static __poll_t ws_poll(struct file *file, struct socket *sock, poll_table *wait
 	error = READ_ONCE(ws->error) || (ending && ending != WS_ENDING_CLOSE);
 	if (shutdown == SHUTDOWN_MASK || inet_sk_state_load(sk) == TCP_CLOSE)
 		mask |= EPOLLHUP;
-	if (shutdown & RCV_SHUTDOWN || ending || ws_rx_ended(ws))
+	/* over TLS there may be messages before the FIN that nobody has decrypted */
+	if (ending || ws_rx_ended(ws) || (shutdown & RCV_SHUTDOWN && (error || ws_source_ended(sk, ws))))
 		mask |= EPOLLRDHUP;
 	if (poll_requested_events(wait) & (EPOLLOUT | EPOLLWRNORM) &&
 	    (shutdown & SEND_SHUTDOWN || error || poll_writeable(sk, ws)))
