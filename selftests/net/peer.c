@@ -124,6 +124,11 @@ int ws_attach_tls(int fd, const struct websocket_config *config)
 	return setsockopt(fd, SOL_IP, WEBSOCKET_ATTACH, config, sizeof(*config));
 }
 
+static unsigned int tls_version(const struct link *l)
+{
+	return l->shape.tls ?: link_tls;
+}
+
 /* Both ends get keys; what was written before is plain text and must have been read. */
 static void start_tls(struct link *l, const struct websocket_config *config)
 {
@@ -131,8 +136,8 @@ static void start_tls(struct link *l, const struct websocket_config *config)
 
 	if (l->shape.client)
 		with_role.flags |= WEBSOCKET_F_CLIENT;
-	tls_key(l->ws, link_tls, !l->shape.client);
-	tls_key(l->peer, link_tls, l->shape.client);
+	tls_key(l->ws, tls_version(l), !l->shape.client);
+	tls_key(l->peer, tls_version(l), l->shape.client);
 	l->wire.tls = true;
 	if (ws_attach_tls(l->ws, &with_role))
 		fail("WEBSOCKET_ATTACH: %s: is the module loaded?", error_name(errno));
@@ -140,7 +145,7 @@ static void start_tls(struct link *l, const struct websocket_config *config)
 
 void link_start(struct link *l, const struct websocket_config *config)
 {
-	if (link_tls) {
+	if (tls_version(l)) {
 		start_tls(l, config);
 		return;
 	}
@@ -226,7 +231,7 @@ void peer_settle(struct link *l)
 
 	drained(l->peer, SIOCOUTQ);
 	/* and decrypted: each call does that with some records */
-	for (i = 0; link_tls && l->ws >= 0 && i < 50; i++)
+	for (i = 0; tls_version(l) && l->ws >= 0 && i < 50; i++)
 		ws_info(l->ws);
 }
 

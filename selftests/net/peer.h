@@ -33,6 +33,7 @@ struct shape {
 	bool			client;		/* role of the socket under test */
 	int			rcvbuf;		/* its SO_RCVBUF from the first SYN on; 0: TCP's choice */
 	int			peer_rcvbuf;	/* the peer's. Made smaller later it takes back a window that was announced */
+	unsigned int		tls;		/* over this version of TLS, from link_start() on; 0: over link_tls */
 };
 
 struct link {

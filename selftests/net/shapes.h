@@ -42,6 +42,21 @@
 		link_close(&self->link);					\
 	}
 
+#ifdef OVER_TLS
+#define FIXTURE_CUTS(fixture)									\
+	FIXTURE_WITH_LINK(fixture)								\
+	SHAPE(fixture, tls12_whole, SEGMENT_FRAME, IPV4, false, false, .tls = TLS_1_2_VERSION);	\
+	SHAPE(fixture, tls13_bytewise, SEGMENT_BYTE, IPV6, true, false, .tls = TLS_1_3_VERSION);	\
+	SHAPE(fixture, tls12_seven_client, SEGMENT_SEVEN, IPV4, true, true, .tls = TLS_1_2_VERSION);	\
+	SHAPE(fixture, tls13_together, SEGMENT_ALL, IPV4, false, false, .tls = TLS_1_3_VERSION)
+
+#define FIXTURE_ALL_SHAPES(fixture) FIXTURE_CUTS(fixture)
+
+#define FIXTURE_ROLES(fixture)									\
+	FIXTURE_WITH_LINK(fixture)								\
+	SHAPE(fixture, tls12_server, SEGMENT_FRAME, IPV4, false, false, .tls = TLS_1_2_VERSION);	\
+	SHAPE(fixture, tls13_client, SEGMENT_FRAME, IPV6, false, true, .tls = TLS_1_3_VERSION)
+#else
 /* Every segmentation × IPv4, IPv6 × blocking, poll(); and the client role. */
 #define FIXTURE_ALL_SHAPES(fixture)						\
 	FIXTURE_WITH_LINK(fixture)						\
@@ -72,6 +87,7 @@
 	SHAPE(fixture, server_v6, SEGMENT_FRAME, IPV6, false, false);		\
 	SHAPE(fixture, client_v4, SEGMENT_FRAME, IPV4, false, true);		\
 	SHAPE(fixture, client_v6, SEGMENT_FRAME, IPV6, false, true)
+#endif
 
 /* Leaves only what has @name; these lists run by ->next. */
 #define KEEP_ONLY(list, wanted) do {						\

@@ -7,6 +7,11 @@
 #include "shapes.h"
 
 FIXTURE_WITH_LINK(stream);
+#ifdef OVER_TLS
+SHAPE(stream, tls13_rcvbuf_2k, SEGMENT_FRAME, IPV4, false, false, 1152, .tls = TLS_1_3_VERSION);
+SHAPE(stream, tls12_rcvbuf_16k_seven, SEGMENT_SEVEN, IPV6, true, false, 8192, .tls = TLS_1_2_VERSION);
+SHAPE(stream, tls13_rcvbuf_128k_client, SEGMENT_ALL, IPV4, false, true, 65536, .tls = TLS_1_3_VERSION);
+#else
 SHAPE(stream, rcvbuf_2k_blocking, SEGMENT_FRAME, IPV4, false, false, 1152);
 SHAPE(stream, rcvbuf_2k_poll, SEGMENT_FRAME, IPV4, true, false, 1152);
 SHAPE(stream, rcvbuf_2k_client, SEGMENT_FRAME, IPV6, true, true, 1152);
@@ -16,6 +21,7 @@ SHAPE(stream, rcvbuf_16k_seven, SEGMENT_SEVEN, IPV4, true, false, 8192);
 SHAPE(stream, rcvbuf_16k_client, SEGMENT_ALL, IPV4, false, true, 8192);
 SHAPE(stream, rcvbuf_128k_blocking, SEGMENT_ALL, IPV4, false, false, 65536);
 SHAPE(stream, rcvbuf_128k_poll, SEGMENT_ALL, IPV6, true, false, 65536);
+#endif
 
 static size_t too_big(const struct shape *shape)
 {

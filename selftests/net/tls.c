@@ -431,6 +431,70 @@ CASE(tls, a_program_that_comes_for_a_ping)
 	equal(7, reap(pid));
 }
 
+static void send_fd(int over, int fd)
+{
+	char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))) = { 0 };
+	struct iovec iov = { "x", 1 };
+	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&h);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	equal(1, sendmsg(over, &h, 0));
+}
+
+static int receive_fd(int over)
+{
+	char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))), byte;
+	struct iovec iov = { &byte, 1 };
+	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	int fd;
+
+	equal(1, recvmsg(over, &h, MSG_CMSG_CLOEXEC));
+	check(h.msg_controllen >= CMSG_LEN(sizeof(int)));
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&h)), sizeof(fd));
+	return fd;
+}
+
+static int take_over(void *over)
+{
+	char buffer[16] = "";
+	int fd = receive_fd(*(int *)over);
+
+	if (recv(fd, buffer, 4, 0) != 4 || memcmp(buffer, "half", 4))
+		return 1;
+	return ws_send(fd, OP_TEXT, "mine", 4, 0) == 4 ? 7 : 2;
+}
+
+/* Row 18: handed over in the middle of a message each way. What is under way, the kernel answers for; keys go with it. */
+CASE(tls, row18_scm_rights_in_mid_message)
+{
+	char buffer[16];
+	int pair[2];
+	pid_t pid;
+
+	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+	put(OUT, .opcode = OP_TEXT, .text = "onehalf");
+	peer_write(LINK);
+	equal(3, recv(self->link.ws, buffer, 3, 0));
+	equal(3, ws_send(self->link.ws, OP_TEXT, "one", 3, MSG_MORE));
+	wire_expect(WIRE, OP_TEXT, false, "one", 3);
+	send_fd(pair[0], self->link.ws);
+	link_close_ws(LINK);
+	put(OUT, .opcode = OP_PING, .text = "whose?");
+	peer_write(LINK);
+	wire_expect(WIRE, OP_PONG, true, "whose?", 6);
+	pid = spawn(take_over, &pair[1]);
+	close(pair[1]);
+	wire_expect(WIRE, OP_CONTINUATION, true, "mine", 4);
+	equal(7, reap(pid));
+	close(pair[0]);
+	wire_expect_close(WIRE, 1001);
+	wire_expect_end(WIRE);
+}
+
 CASE(tls, keep_alive)
 {
 	struct websocket_config config = { .ping_interval_ms = 200, .pong_timeout_ms = 1000 };

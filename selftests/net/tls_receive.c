@@ -1,8 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * receive.c over TLS 1.2.
- * time limit: 300 s
- */
-#define LINKS_OVER TLS_1_2_VERSION
+/* receive.c over TLS. */
 #include "over_tls.h"
 #include "receive.c"
