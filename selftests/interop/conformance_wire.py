@@ -8,6 +8,7 @@ import socket
 import struct
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+QUIET = ('quiet', 0.3)    # in a script: so long nothing comes
 NAMES = {TEXT: 'text', BINARY: 'binary', PING: 'ping', PONG: 'pong'}
 role_masks = True       # what frame() builds comes from a client
 KEY = 'dGhlIHNhbXBsZSBub25jZQ=='
@@ -57,7 +58,7 @@ class Stream:
 
     def __init__(self, sock, limit=60):
         self.sock, self.limit = sock, limit
-        self.buffer = b''
+        self.buffer = bytearray()
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -80,20 +81,33 @@ class Stream:
         """So many bytes, or fewer at the end."""
         while len(self.buffer) < n and await self.more():
             pass
-        data, self.buffer = self.buffer[:n], self.buffer[n:]
+        data = bytes(self.buffer[:n])
+        del self.buffer[:n]
         return data
 
     async def head(self):
         """Up to and with an empty line."""
         while b'\r\n\r\n' not in self.buffer and await self.more():
             pass
-        head, mark, self.buffer = self.buffer.partition(b'\r\n\r\n')
-        return head + mark
+        end = self.buffer.find(b'\r\n\r\n')
+        return await self.exactly(end + 4 if end >= 0 else len(self.buffer))
 
     async def rest(self):
         while await self.more():
             pass
-        return self.buffer
+        return bytes(self.buffer)
+
+    async def quiet(self, seconds):
+        """Whether nothing comes for so long, the end neither."""
+        limit, self.limit = self.limit, seconds
+        try:
+            if not self.buffer:
+                await self.more()
+            return False
+        except asyncio.TimeoutError:
+            return True
+        finally:
+            self.limit = limit
 
     async def write(self, data, size=0):
         """In pieces of size. A peer that has seen enough may have ended the connection: what it said counts."""
@@ -197,6 +211,19 @@ async def await_events(reader, expected):
     got = [await reader.event() for _ in expected]
     if not in_order(got, expected):
         raise Wrong(f'{[short(e) for e in got]} came, not {[short(e) for e in expected]}')
+
+
+async def perform(reader, script, write):
+    """A script: bytes go to write(), QUIET is waited out, other tuples are events that have to come before it goes on."""
+    for step in script:
+        if step == QUIET:
+            await write(None)
+            if not await reader.stream.quiet(QUIET[1]):
+                raise Wrong(f'{bytes(reader.stream.buffer)[:40]!r} or the end came, and nothing was due')
+        elif isinstance(step, tuple):
+            await await_events(reader, [step])
+        else:
+            await write(step)
 
 
 def cut(data, size):
