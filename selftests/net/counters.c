@@ -91,6 +91,77 @@ CASE(counters, of_the_rest)
 	equal(0, failures());
 }
 
+CASE(counters, of_keep_alive)
+{
+	link_configure(LINK, &(struct websocket_config){ .ping_interval_ms = 50, .pong_timeout_ms = 20000 });
+	equal(WIRE_FRAME, wire_read(WIRE));
+	equal(OP_PING, self->link.wire.seen.opcode);
+	link_configure(LINK, &(struct websocket_config){ 0 });
+	check(counter("KeepalivePings") >= 1);
+	equal(ws_info(self->link.ws).tx_pings, counter("KeepalivePings"));
+	equal(0, counter("PongsSent"));
+}
+
+/* Each ping is answered, or a later one is. */
+CASE(counters, of_pings_that_are_not_read)
+{
+	enum { PINGS = 2000 };
+	unsigned char payload[CONTROL_MAX] = { 0 };
+	int i, last;
+
+	link_start_narrow(LINK, 16384);
+	set_option(self->link.ws, SOL_SOCKET, SO_SNDBUF, 4096);
+	for (i = 1; i <= PINGS; i++) {
+		payload[0] = i;
+		payload[1] = i >> 8;
+		put(OUT, .opcode = OP_PING, .payload = payload, .len = sizeof(payload));
+	}
+	self->link.shape.segmentation = SEGMENT_FRAME;
+	peer_write(LINK);
+	peer_settle(LINK);
+	check(counter("PongsDelayed") > 0 && counter("PingsCoalesced") > 0);
+	do {
+		equal(WIRE_FRAME, wire_read(WIRE));
+		last = self->link.wire.seen.payload[0] | self->link.wire.seen.payload[1] << 8;
+	} while (last != PINGS);
+	equal(ws_info(self->link.ws).tx_pongs, counter("PongsSent"));
+	equal(PINGS, counter("PongsSent") + counter("PingsCoalesced"));
+	equal(0, counter("PongsLost"));
+}
+
+CASE(counters, of_messages_that_nobody_read)
+{
+	put(OUT, .opcode = OP_TEXT, .text = "unread");
+	peer_write(LINK);
+	peer_settle(LINK);
+	link_close_ws(LINK);
+	equal(1, counter("ResetUnread"));
+	equal(1, counter("Ended"));
+	equal(0, counter("ClosesSent"));
+}
+
+CASE(counters, of_a_message_in_parts)
+{
+	enum { LENGTH = 200000 };
+	unsigned char *bytes = new_pattern(LENGTH, 95);
+	struct shape shape = variant->shape;
+
+	shape.rcvbuf = 8192;
+	shape.segmentation = SEGMENT_FRAME;
+	link_close(LINK);
+	link_start_default(LINK, &shape);
+	put(OUT, .opcode = OP_BINARY, .payload = bytes, .len = 100);
+	peer_write(LINK);
+	expect_message(LINK, OP_BINARY, bytes, 100);
+	equal(0, counter("Streamed"));
+	put(OUT, .opcode = OP_BINARY, .payload = bytes, .len = LENGTH);
+	peer_feed(LINK);
+	expect_parts(LINK, OP_BINARY, bytes, LENGTH, LENGTH);
+	peer_fed(LINK);
+	equal(1, counter("Streamed"));
+	free(bytes);
+}
+
 /* Another namespace counts for itself. */
 CASE(counters, per_namespace)
 {

@@ -137,6 +137,8 @@ CASE(share, row33_eight_writers)
 	size_t have;
 	int i;
 
+	/* so little room that most of them wait in the middle of their messages */
+	link_start_narrow(LINK, 4096);
 	set_option(self->link.ws, SOL_SOCKET, SO_SNDBUF, 4096);
 	start(w, LINK, writer, seen, NULL);
 	for (i = 0; i < WORKERS * EACH; i++) {
@@ -349,6 +351,7 @@ CASE(share, row38_killed_reader)
 	put(OUT, .opcode = OP_TEXT, .text = "read by the child");
 	put(OUT, .opcode = OP_TEXT, .more = true, .text = "for");
 	peer_write(LINK);
+	peer_settle(LINK);
 	while (ws_poll(self->link.ws) & POLLIN)
 		usleep(1000);
 	must(kill(pid, SIGKILL));

@@ -7,6 +7,7 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
+#include <sys/utsname.h>
 
 #include "shapes.h"
 
@@ -70,25 +71,35 @@ static struct rtattr *attribute(struct rtattr *a, int len, int type)
 	return a;
 }
 
-static struct websocket_info diag_info(int fd)
+/* Whether ULP information is shown; what it says. */
+static bool diag_shows(int fd, struct websocket_info *info)
 {
 	int netlink = must(socket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG));
 	struct inet_diag_req_v2 request = request_for(fd);
 	char buffer[8192] __attribute__((aligned(8)));
 	struct nlmsghdr *h = ask(netlink, SOCK_DIAG_BY_FAMILY, &request, buffer, sizeof(buffer));
-	struct websocket_info info;
 	struct rtattr *ulp, *a;
 
+	close(netlink);
 	if (h->nlmsg_type == NLMSG_ERROR)
 		fail("sock_diag: %s", error_name(-((struct nlmsgerr *)NLMSG_DATA(h))->error));
-	ulp = attribute((struct rtattr *)((char *)NLMSG_DATA(h) + NLMSG_ALIGN(sizeof(struct inet_diag_msg))),
-			h->nlmsg_len - NLMSG_SPACE(sizeof(struct inet_diag_msg)), INET_DIAG_ULP_INFO);
+	ulp = find((struct rtattr *)((char *)NLMSG_DATA(h) + NLMSG_ALIGN(sizeof(struct inet_diag_msg))),
+		   h->nlmsg_len - NLMSG_SPACE(sizeof(struct inet_diag_msg)), INET_DIAG_ULP_INFO);
+	if (!ulp)
+		return false;
 	a = attribute(RTA_DATA(ulp), RTA_PAYLOAD(ulp), INET_ULP_INFO_NAME);
 	check(!strcmp(RTA_DATA(a), "websocket"));
 	a = attribute(RTA_DATA(ulp), RTA_PAYLOAD(ulp), WEBSOCKET_ULP_INFO);
-	equal(sizeof(info), RTA_PAYLOAD(a));
-	memcpy(&info, RTA_DATA(a), sizeof(info));
-	close(netlink);
+	equal(sizeof(*info), RTA_PAYLOAD(a));
+	memcpy(info, RTA_DATA(a), sizeof(*info));
+	return true;
+}
+
+static struct websocket_info diag_info(int fd)
+{
+	struct websocket_info info;
+
+	check(diag_shows(fd, &info));
 	return info;
 }
 
@@ -125,6 +136,26 @@ CASE(sockdiag, pitfall30_ulp_info)
 	equal(EPROTO, info.error);
 }
 
+static int looks_as_nobody(void *argument)
+{
+	struct websocket_info info, same = ws_info(((struct link *)argument)->ws);
+
+	must(setresuid(65534, 65534, 65534));
+	if (!diag_shows(((struct link *)argument)->ws, &info))
+		return 1;
+	check(!memcmp(&info, &same, sizeof(info)));
+	return 0;
+}
+
+/* 6.1 and 6.12 show it to CAP_NET_ADMIN alone, 7.x to everybody. */
+CASE(sockdiag, without_privilege)
+{
+	struct utsname name;
+
+	must(uname(&name));
+	equal(atoi(name.release) < 7, reap(spawn(looks_as_nobody, LINK)));
+}
+
 /* Row 55: the administrator ends the connection; what is complete can be read, then comes the error. */
 CASE(sockdiag, row55_destroy)
 {
@@ -144,6 +175,8 @@ CASE(sockdiag, row55_destroy)
 	expect_error(LINK, ECONNABORTED);
 	refuses(ECONNABORTED, ws_send(self->link.ws, 0, "x", 1, MSG_NOSIGNAL));
 	wire_expect_reset(WIRE);
+	equal(WEBSOCKET_STATE_FAILED, ws_info(self->link.ws).state);
+	equal(ECONNABORTED, ws_info(self->link.ws).error);
 	close(netlink);
 }
 

@@ -90,6 +90,27 @@ CASE(uring, recv)
 	intact(LINK);
 }
 
+/* A completion says whether something is left to read: a message, not a ping or a part of one. */
+CASE(uring, more_to_read)
+{
+	unsigned int flags;
+	char buffer[64];
+	int i;
+
+	put(OUT, .opcode = OP_TEXT, .text = "one");
+	put(OUT, .opcode = OP_TEXT, .text = "two");
+	put(OUT, .opcode = OP_PING);
+	put(OUT, .opcode = OP_TEXT, .more = true, .text = "part");
+	peer_write(LINK);
+	peer_settle(LINK);
+	for (i = 0; i < 2; i++) {
+		io_uring_prep_recv(next(&self->ring), self->link.ws, buffer, sizeof(buffer), 0);
+		equal(1, io_uring_submit(&self->ring));
+		equal(3, result(&self->ring, &flags));
+		equal(!i, !!(flags & IORING_CQE_F_SOCK_NONEMPTY));
+	}
+}
+
 CASE(uring, recvmsg_and_sendmsg)
 {
 	char buffer[64], control[CMSG_SPACE(sizeof(struct websocket_msg))] __attribute__((aligned(8)));
@@ -281,15 +302,15 @@ CASE(uring, poll)
 	io_uring_prep_poll_multishot(next(&self->ring), self->link.ws, POLLIN);
 	equal(1, io_uring_submit(&self->ring));
 	put(OUT, .opcode = OP_PING, .text = "ping");
-	put(OUT, .opcode = OP_TEXT, .more = true);
+	put(OUT, .opcode = OP_TEXT, .more = true, .text = "half ");
 	peer_write(LINK);
 	wire_expect(WIRE, OP_PONG, true, "ping", 4);
 	peer_settle(LINK);
 	equal(0, io_uring_cq_ready(&self->ring));
-	put(OUT, .opcode = OP_CONTINUATION, .text = "text");
+	put(OUT, .opcode = OP_CONTINUATION, .text = "whole");
 	peer_write(LINK);
 	check(result(&self->ring, NULL) & POLLIN);
-	expect_text(LINK, "text");
+	expect_text(LINK, "half whole");
 }
 
 /* A request that is cancelled has taken nothing. */
