@@ -367,7 +367,7 @@ static bool matches(const struct ws_base *base, const struct sock *sk, void (*da
 	       base->state_change == sk->sk_state_change;
 }
 
-/* What lies under a socket: of two @slots the one that fits, made when the first of its kind comes; NULL: none, somebody has replaced parts. */
+/* What lies under a socket: of two @slots the one that fits, made when the first of its kind comes; NULL: somebody has replaced parts. */
 static struct ws_base *get_base(struct ws_base slots[2], struct sock *sk, void (*data_ready)(struct sock *sk))
 {
 	struct proto *prot = READ_ONCE(sk->sk_prot);

@@ -200,7 +200,7 @@ static bool take_messages(struct sock *sk, struct ws *ws, struct take *t, struct
 		return false;
 	p = ws_source_chunk(sk, ws, &t->spot, t->off, &n);
 	if (!p || !ws_whole_copy(ws, p, min_t(u64, n, ws->ready - t->off), iter, max ? t->batch + t->nr : NULL,
-				   max ? max - t->nr : 1, &run))
+				 max ? max - t->nr : 1, &run))
 		return false;
 	iov_iter_advance(iter, run.copied);
 	t->opcode = run.opcode;

@@ -56,7 +56,7 @@ static inline bool ws_source_ok(struct sock *sk, const struct ws *ws)
 	return likely(READ_ONCE(tcp_sk(sk)->copied_seq) == ws->head_seq) || ws_over_tls(ws);
 }
 
-/* The bytes at @off of @skb if they lie in its linear part or in its first page, as nearly always; *@n gets their number. NULL: elsewhere. */
+/* The bytes at @off of @skb if they lie in its linear part or in its first page, as they do nearly always. NULL: elsewhere. */
 static inline const u8 *ws_skb_piece(const struct sk_buff *skb, u32 off, size_t *n)
 {
 	u32 linear = skb_headlen(skb), size;

@@ -4,10 +4,10 @@
  *
  * DESIGN NOTES
  *
- * Nearly every frame is a final text or binary frame below 64 KiB, has arrived in one piece of memory, and goes to or comes from one
- * piece of the program's, with nothing else going on. What rx.c, recvmsg.c and sendmsg.c do step by step for whatever may come is
- * done here in one go for such frames. Each function first looks, and as long as it returns false nothing has happened: its caller goes
- * the long way, which knows every case. So what is unusual, or an error, is said in one place only.
+ * Nearly every frame is a final text or binary frame below 64 KiB, has arrived in one piece of memory, and goes to or comes from
+ * one piece of the program's, with nothing else going on. What rx.c, recvmsg.c and sendmsg.c do step by step for whatever may come
+ * is done here in one go for such frames. Each function first looks, and as long as it returns false nothing has happened: its
+ * caller goes the long way, which knows every case. So what is unusual, or an error, is said in one place only.
  */
 #include "compat/compat.h"
 #include "source.h"
