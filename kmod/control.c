@@ -338,7 +338,11 @@ void ws_fail(struct sock *sk, struct ws *ws, enum ws_failure failure)
 	else if (!ws->close_due)
 		finish(sk, ws);
 	if (failures[failure].error == ETIMEDOUT) {
-		WRITE_ONCE(sk->sk_shutdown, SHUTDOWN_MASK);
+		/* over TLS there are records to go before FIN, which TCP would refuse then: send_fin() sets the other half */
+		if (ws_over_tls(ws) && (ws->fin_due || ws->close_due))
+			WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown | RCV_SHUTDOWN);
+		else
+			WRITE_ONCE(sk->sk_shutdown, SHUTDOWN_MASK);
 		WRITE_ONCE(sk->sk_err, ETIMEDOUT);
 		sk_error_report(sk);
 	}
