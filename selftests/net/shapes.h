@@ -45,9 +45,8 @@
 #ifdef OVER_TLS
 #define FIXTURE_CUTS(fixture)									\
 	FIXTURE_WITH_LINK(fixture)								\
-	SHAPE(fixture, tls12_whole, SEGMENT_FRAME, IPV4, false, false, .tls = TLS_1_2_VERSION);	\
-	SHAPE(fixture, tls13_bytewise, SEGMENT_BYTE, IPV6, true, false, .tls = TLS_1_3_VERSION);	\
-	SHAPE(fixture, tls12_seven_client, SEGMENT_SEVEN, IPV4, true, true, .tls = TLS_1_2_VERSION);	\
+	SHAPE(fixture, tls12_seven, SEGMENT_SEVEN, IPV4, true, false, .tls = TLS_1_2_VERSION);	\
+	SHAPE(fixture, tls13_bytewise_client, SEGMENT_BYTE, IPV6, false, true, .tls = TLS_1_3_VERSION);	\
 	SHAPE(fixture, tls13_together, SEGMENT_ALL, IPV4, false, false, .tls = TLS_1_3_VERSION)
 
 #define FIXTURE_ALL_SHAPES(fixture) FIXTURE_CUTS(fixture)
