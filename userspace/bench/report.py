@@ -18,7 +18,7 @@ TLS_LEGEND = '''\
 Over kTLS, TLS 1.3 with AES-128-GCM, keys set on both ends without a handshake. "+ parser" is an echo on epoll that parses and unmasks
 in place what one recv() took and answers with one send(): its column has instructions of both ends, the others ratios to it where the
 unit is "ratio". A message of 16 KiB with its header does not fit in one record of TLS.'''
-TLS_COLUMNS = {'parse': 'kTLS + parser', 'raw': 'kTLS, no WebSocket', 'call': 'call', 'batch': 'batch'}
+TLS_COLUMNS = {'parse': 'kTLS + parser', 'raw': 'kTLS, no WebSocket', 'call': 'call', 'plain': 'plain', 'batch': 'batch'}
 
 
 class Row:
@@ -62,7 +62,7 @@ class Row:
 
 
 class TlsRow(Row):
-    columns, module, libraries = TLS_COLUMNS, ('call', 'batch'), ()
+    columns, module, libraries = TLS_COLUMNS, ('call', 'plain', 'batch'), ()
 
 
 def number(x):
@@ -171,7 +171,7 @@ def growth_rows(r):
 def tls_rows(r):
     for size, limit in {16: 1.01, 1024: 1, 16384: .97}.items():
         base, values = r.ratios('tls-rtt', size, 'parse')
-        yield TlsRow(f'round trip, {SIZES[size]}', 'ratio', values, [('call', limit)], base)
+        yield TlsRow(f'round trip, {SIZES[size]}', 'ratio', values, [(None, limit)], base)
     for size in (16, 1024):
         base, values = r.ratios('tls-pipelined', size, 'parse')
         yield TlsRow(f'64 × 8 in flight, {SIZES[size]}', 'ratio', values, [('batch', 1)], base)

@@ -70,21 +70,22 @@ static int decode(struct frame *f, const uint8_t *p, size_t n)
 	return 1;
 }
 
+typedef uint64_t wide __attribute__((vector_size(32), aligned(1), may_alias));
+
 /* To @to, which is not behind @from. With what registers this processor has. */
-__attribute__((optimize("O3"), target_clones("avx2", "default")))
+__attribute__((target_clones("avx2", "default")))
 static void unmask(uint8_t *to, const uint8_t *from, size_t n, uint32_t key)
 {
 	uint64_t word = (uint64_t)key << 32 | key;
+	wide words = { word, word, word, word };
 	size_t i;
 
 	/* loads before stores: the two may overlap */
 	for (; n >= 64; n -= 64, to += 64, from += 64) {
-		uint64_t v[8];
+		wide a = ((const wide *)from)[0] ^ words, b = ((const wide *)from)[1] ^ words;
 
-		memcpy(v, from, 64);
-		for (i = 0; i < 8; i++)
-			v[i] ^= word;
-		memcpy(to, v, 64);
+		((wide *)to)[0] = a;
+		((wide *)to)[1] = b;
 	}
 	for (; n >= 8; n -= 8, to += 8, from += 8) {
 		uint64_t v;
