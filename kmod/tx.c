@@ -295,7 +295,7 @@ static bool clear(const struct sock *sk, const struct ws *ws, const struct page_
 {
 	const struct tcp_sock *tp = tcp_sk(sk);
 
-	return ws->state == WEBSOCKET_STATE_OPEN && !ws->error && !ws->tx_busy && !sk->sk_err &&
+	return ws->state == WEBSOCKET_STATE_OPEN && !ws->error && !sk->sk_err &&
 	       !(sk->sk_shutdown & SEND_SHUTDOWN) && (1 << sk->sk_state) & (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT) &&
 	       ws->tx_seq == READ_ONCE(tp->write_seq) && tcp_notsent_lowat(tp) == UINT_MAX &&
 	       (!ws->rest.page || (ws->held && joins_held(ws, pfrag->page, pfrag->offset)));
@@ -304,7 +304,7 @@ static bool clear(const struct sock *sk, const struct ws *ws, const struct page_
 /**
  * ws_tx_frame() - hand a frame, or several, to TCP, in the common case
  * @sk: the socket
- * @ws: its context; not over TLS
+ * @ws: its context; not over TLS, and no message is open (then a sender may sleep in the middle of it)
  * @pfrag: they stand behind its offset, which moves on
  * @size: their bytes
  * @later: more is about to come, they are to wait for it

@@ -326,7 +326,7 @@ CASE(batch, one_a_call)
 	for (i = 0; i < 4; i++)
 		put(OUT, .opcode = OP_TEXT, .text = "message");
 	arrived(LINK);
-	g = receive(self->link.ws, buffer, 7, room_for(8), MSG_WAITALL);
+	g = receive(self->link.ws, buffer, sizeof(buffer), room_for(8), MSG_WAITALL);
 	equal(7, g.n);
 	equal(MSG_EOR, g.flags);
 	g = receive(self->link.ws, buffer, sizeof(buffer), 0, 0);

@@ -275,6 +275,26 @@ CASE(poll, out_when_room)
 	check(send(self->link.ws, block, 1, MSG_DONTWAIT) == 1);
 }
 
+/* Nothing was refused: the buffer is just too full for poll(). Who waits then is told as well. */
+CASE(poll, out_when_room_again)
+{
+	char block[512] = { 0 };
+	int n = 0;
+
+	set_option(self->link.ws, SOL_SOCKET, SO_SNDBUF, 65536);
+	set_option(self->link.peer, SOL_SOCKET, SO_RCVBUF, 4096);
+	watch(self->ep, EPOLL_CTL_DEL, self->link.ws, 0);
+	while (ws_poll(self->link.ws) & POLLOUT || !ws_stuck(LINK))
+		if (ws_poll(self->link.ws) & POLLOUT) {
+			equal(sizeof(block), send(self->link.ws, block, sizeof(block), MSG_DONTWAIT));
+			n++;
+		}
+	watch(self->ep, EPOLL_CTL_ADD, self->link.ws, EPOLLOUT | variant->mode);
+	while (n--)
+		equal(WIRE_FRAME, wire_read(WIRE));
+	reported(self->ep, EPOLLOUT, EPOLLERR | EPOLLHUP);
+}
+
 /* Row 13: the waiter was there first, when bytes were just bytes. */
 FIXTURE(poll_before_start) { struct link link; int ep; };
 FIXTURE_VARIANT(poll_before_start) { __u32 mode; struct shape shape; };

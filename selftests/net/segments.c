@@ -97,6 +97,29 @@ CASE(segments, row27_pitfall6_retransmit_with_other_bytes)
 	expect_nothing(LINK);
 }
 
+/* The second version is a whole message in one piece. The first has the length all the same. */
+CASE(segments, row27_pitfall6_retransmit_of_another_message)
+{
+	unsigned char other[128];
+	size_t cut, len;
+	__u32 base = 0;
+
+	tunpeer_world(0);
+	connect_peer(PEER, LINK);
+	put(OUT, .opcode = OP_BINARY, .text = "right");
+	len = self->link.out.len;
+	memcpy(other, self->link.out.bytes, len);
+	other[1]--;	/* it ends one byte earlier */
+	for (cut = 2; cut < len; cut++) {
+		tunpeer_send(PEER, base, self->link.out.bytes, cut);
+		tunpeer_send(PEER, base, other, len);
+		expect_message(LINK, OP_BINARY, "right", 5);
+		base += len;
+		tunpeer_settle(PEER, base);
+	}
+	expect_nothing(LINK);
+}
+
 /* The same bytes in pieces that overlap, in any order, some of them twice. */
 CASE(segments, row27_row28_overlaps_out_of_order)
 {
