@@ -27,7 +27,7 @@ static const char help[] =
 "\n"
 "  -p, --port PORT           listen there (default 8080); 0 takes a free one\n"
 "  -a, --bind ADDRESS        default 127.0.0.1; :: is every address, IPv4 and IPv6\n"
-"      --max-message SIZE    fail connections that send more (default 1M; none)\n"
+"      --max-message SIZE    fail connections that send more (default 16M; none)\n"
 "      --ping-interval SECS  let the kernel ping connections that are quiet for so long\n"
 "      --pong-timeout SECS   and end those that stay quiet (default 10)\n"
 "      --batch               receive and send many small messages with one call\n"
@@ -332,7 +332,7 @@ static void quit(struct server *s, int signal_fd)
 int echo_main(int argc, char **argv)
 {
 	static struct server s;
-	struct settings set = { .bind = "127.0.0.1", .port = "8080" };
+	struct settings set = { .bind = "127.0.0.1", .port = "8080", .config.max_message = 16 << 20 };
 	int signal_fd;
 
 	parse_options(&s, &set, argc, argv);
