@@ -325,14 +325,14 @@ static noinline_for_stack enum ws_failure check_ahead(struct sock *sk, struct ws
 	return WS_FAIL_NONE;
 }
 
-/* How far an incomplete message can be delivered: payload that has arrived, or else the frames before it. */
-static u64 streaming_end(const struct sock *sk, const struct ws *ws)
+/* How far an incomplete message can be delivered: payload that has arrived, or else the frames before it. 0: there is no payload */
+static u64 streaming_end(const struct ws *ws)
 {
 	u64 tail = ws_source_tail(ws);
 
-	if (tail <= ws->frame_data && ws->frame_data <= ws->scan)
-		return ws->frame_data - ws->frame_head;
-	return min(tail, ws->scan);
+	if (tail <= ws->frame_data)
+		return ws->message_len > ws->scan - ws->frame_data ? ws->frame_data - ws->frame_head : 0;
+	return ws->message_len ? min(tail, ws->scan) : 0;
 }
 
 /* Decides what to wait for. After everything was consumed that will be. */
@@ -345,7 +345,7 @@ static void set_expectation(struct sock *sk, struct ws *ws, struct pass *pass)
 		ws_count(sk, WS_STAT_STREAMED);
 	}
 	if (ws->streaming)
-		pass->ready = max(pass->ready, streaming_end(sk, ws));
+		pass->ready = max(pass->ready, streaming_end(ws));
 	if (tail < ws->scan && !ws->streaming &&
 	    (ws->scan_opcode != WS_OP_TEXT || ws->ahead.utf8 == WS_UTF8_UNCHECKED))
 		ws_source_want(sk, ws, ws->scan);

@@ -202,6 +202,48 @@ CASE(segments, row28_collapse_and_prune)
 	free(payload);
 }
 
+/*
+ * Row 31: TCP's buffer is used up, so that what is there of a message is delivered; but of this one there is no payload yet, only
+ * empty fragments. The message before it is all there is to read.
+ */
+static void no_payload_yet(struct tunpeer *p, struct link *l, bool announced)
+{
+	unsigned char bytes[8192];
+	__u32 off, len, n;
+
+	pattern(bytes, sizeof(bytes), 3);
+	connect_peer(p, l);
+	check(p->window > 1000 && p->window < sizeof(bytes));
+	n = p->window - 500;
+	put(&l->out, .opcode = OP_BINARY, .payload = bytes, .len = n);
+	off = l->out.len;
+	put(&l->out, .opcode = OP_TEXT, .more = true);
+	put(&l->out, .opcode = OP_CONTINUATION, .more = true);
+	len = l->out.len + (announced ? 6 : 0);
+	put(&l->out, .opcode = OP_CONTINUATION, .text = "late");
+	tunpeer_send(p, 0, l->out.bytes, off);
+	tunpeer_send(p, off, l->out.bytes + off, len - off);
+	tunpeer_settle(p, len);
+	expect_message(l, OP_BINARY, bytes, n);
+	equal(0, ws_poll(l->ws) & POLLIN);
+	expect_nothing(l);
+	tunpeer_send(p, len, l->out.bytes + len, l->out.len - len);
+	expect_parts(l, OP_TEXT, "late", 4, 10);
+	stream_free(&l->out);
+	stream_init(&l->out, true);
+}
+
+CASE(segments, row31_streaming_without_payload)
+{
+	long long before;
+
+	tunpeer_world(4096);
+	before = counter("Streamed");
+	no_payload_yet(PEER, LINK, false);
+	no_payload_yet(PEER, LINK, true);
+	equal(before + 2, counter("Streamed"));
+}
+
 /* Pitfall 19, row 39: one segment fills a hole, and as many headers as the window holds, up to a million, are there at once. */
 TEST_F_TIMEOUT(segments, pitfall19_row39_a_million_headers, 300)
 {
