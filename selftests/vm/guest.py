@@ -23,9 +23,10 @@ The guest has a loopback device and, with fwd or net, eth0 at 10.0.2.15, from wh
 nothing outside can be reached.
 
 How it talks.  The first serial port is the kernel's console and goes to a file.
-The second one carries the commands' output and status (guest-agent is its other end),
-so that nothing the kernel prints can be taken for a result.  Commands go in by a virtio
-port: an emulated serial port loses multiples of 16 bytes of its input now and then.
+Commands go in by a virtio port, and their output and status come out of it (guest-agent
+is its other end), so that nothing the kernel prints can be taken for a result. Not by an
+emulated serial port, which loses multiples of 16 bytes of its input now and then, and the
+interrupt that tells that its output has gone; only a guest with a script answers by the second one.
 They run one after the other: what shall run beside them is started with spawn().
 
 Time.  Every command has a limit, kept in the guest (status 124), and the guest as a
@@ -179,6 +180,7 @@ class Guest:
         self._timer.daemon = True
         self._timer.start()
         self._buffer = b''
+        self._out = self._in if self.script is None else self._line
         self.uptime = float(self._read_until(re.compile(rb'\n@@vm up (\S+)\n'), self._deadline)[1].group(1))
 
     def _expire(self):
@@ -303,9 +305,9 @@ class Guest:
                 stream.write(self._buffer[shown:keep])
                 stream.flush()
             shown = keep
-            self._line.settimeout(max(.01, deadline - time.monotonic()))
+            self._out.settimeout(max(.01, deadline - time.monotonic()))
             try:
-                data = self._line.recv(65536)
+                data = self._out.recv(65536)
             except TimeoutError:
                 self._lost(GuestTimeout('no answer from the guest'))
             except ConnectionResetError:
@@ -322,6 +324,7 @@ class Guest:
         return before, m
 
     def _send(self, text):
+        self._in.settimeout(None)
         try:
             self._in.sendall(text.encode())
         except (BrokenPipeError, ConnectionResetError):
