@@ -313,12 +313,13 @@ static int pull_one(struct sock *sk, struct ws *ws)
  *
  * Drops the lock meanwhile. A bounded amount.
  * Context: process, owner
- * Return: false: there was nothing.
+ * Return: false: there was nothing new.
  */
 bool ws_tls_pull(struct sock *sk, struct ws *ws)
 {
 	struct ws_tls *tls = ws->tls;
 	unsigned int calls = 0;
+	u64 ready = ws->ready;
 	int done = 0, n = 0;
 
 	ws_assert_locked(sk);
@@ -337,7 +338,7 @@ bool ws_tls_pull(struct sock *sk, struct ws *ws)
 	/* the lock was dropped: the timer may have found a message */
 	if (!calls) {
 		WRITE_ONCE(tls->called, false);
-		return ws_readable(ws);
+		return ws->ready != ready;
 	}
 	tls->promise = true;
 	ws_rx_run(sk, ws);

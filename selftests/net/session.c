@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The peer's side of a session, and the verdict. See session.h. */
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <linux/tcp.h>
+#include <linux/tls.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "check.h"
+#include "keys.h"
 #include "session.h"
 
 bool sessions_verbose;
@@ -114,6 +118,11 @@ void session_open(struct session *s, __u64 seed, bool small_buffers)
 	    s->model.closed ? s->model.close_code : 0, s->model.failures);
 	tell_pieces(&s->model);
 	session_connect(s, small_buffers);
+	if (link_tls) {
+		s->l.shape.tls = seed & 1 ? TLS_1_2_VERSION : TLS_1_3_VERSION;
+		link_start(&s->l, &s->config);
+		return;
+	}
 	while (chance(&s->rng, 20))
 		session_peer_write(s);
 	must(ulp_attach(s->l.ws));
@@ -135,7 +144,11 @@ bool session_settled(const struct session *s)
 {
 	struct tcp_info info;
 	socklen_t len = sizeof(info);
+	int left;
 
+	/* records are longer than what is in them */
+	if (link_tls)
+		return s->l.peer >= 0 && !ioctl(s->l.peer, SIOCOUTQ, &left) && !left;
 	/* a FIN counts as a byte */
 	return !getsockopt(s->l.ws, IPPROTO_TCP, TCP_INFO, &info, &len) && info.tcpi_bytes_received >= s->written;
 }
@@ -152,7 +165,7 @@ void session_peer_write(struct session *s)
 		n = 1 + (chance(&s->rng, 50) ? rnd(&s->rng, left) : rnd(&s->rng, left < 40 ? left : 40));
 	if (n > left)
 		n = left;
-	if (chance(&s->rng, 2))
+	if (chance(&s->rng, 2) && !link_tls)
 		flags |= MSG_OOB;
 	rc = send(s->l.peer, s->script.out.bytes + s->written, n, flags);
 	say("peer writes %zd of %zu at %zu%s", rc, n, s->written, flags & MSG_OOB ? ", urgent" : "");
