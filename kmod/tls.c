@@ -192,7 +192,9 @@ void ws_tls_wake(struct ws *ws, struct wait_queue_entry *wait)
  */
 bool ws_tls_waiting(const struct ws *ws)
 {
-	return READ_ONCE(ws->tls->more) && !READ_ONCE(ws->tls->pulling) && !READ_ONCE(ws->tls->stopped);
+	const struct ws_tls *tls = ws->tls;
+
+	return READ_ONCE(tls->more) && !READ_ONCE(tls->pulling) && !READ_ONCE(tls->stopped) && !READ_ONCE(tls->starved);
 }
 
 /**

@@ -280,7 +280,7 @@ static int pull_one(struct sock *sk, struct ws *ws)
 	int n;
 
 	/* what has come waits; the timer makes somebody try again */
-	tls->starved = !skb;
+	WRITE_ONCE(tls->starved, !skb);
 	if (!skb) {
 		ws_timer_retry_memory(sk, ws);
 		return -ENOMEM;
@@ -321,6 +321,7 @@ bool ws_tls_pull(struct sock *sk, struct ws *ws)
 	unsigned int calls = 0;
 	u64 ready = ws->ready;
 	int done = 0, n = 0;
+	bool look;
 
 	ws_assert_locked(sk);
 	if (tls->pulling) {
@@ -335,15 +336,17 @@ bool ws_tls_pull(struct sock *sk, struct ws *ws)
 		calls++;
 		done += n;
 	}
-	/* the lock was dropped: the timer may have found a message */
-	if (!calls) {
-		WRITE_ONCE(tls->called, false);
-		return ws->ready != ready;
+	/* also if nothing was pulled because it is full by now: SO_RCVBUF became smaller */
+	look = calls || (!tls->stopped && ws_tls_full(sk, ws));
+	if (look) {
+		tls->promise = true;
+		ws_rx_run(sk, ws);
 	}
-	tls->promise = true;
-	ws_rx_run(sk, ws);
 	/* behind what poll() may see instead */
 	smp_store_release(&tls->called, false);
+	/* the lock was dropped: the timer may have found a message */
+	if (!look)
+		return ws->ready != ready;
 	ws_tls_compact(sk, ws);
 	/* that may have given the bytes back, or the buffer more room */
 	if (!tls->eof && ws_tls_full(sk, ws) && !tls->stopped) {
@@ -351,5 +354,5 @@ bool ws_tls_pull(struct sock *sk, struct ws *ws)
 		ws_count(sk, WS_STAT_TLS_STOPS);
 	}
 	ws_tls_push(sk, ws);
-	return true;
+	return calls || ws->ready != ready;
 }

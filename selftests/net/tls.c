@@ -70,6 +70,52 @@ CASE(tls, one_frame_in_many_records)
 	free(bytes);
 }
 
+struct sleeper { int fd; unsigned char *bytes; size_t len; ssize_t n; };
+
+static void *sleep_in_recv(void *argument)
+{
+	struct sleeper *s = argument;
+
+	s->n = recv(s->fd, s->bytes, s->len, 0);
+	return NULL;
+}
+
+/* Row 28: the receive buffer becomes smaller than the part of a message that a reader sleeps over. It gets that part when more comes. */
+CASE(tls, row28_buffer_shrinks_under_a_reader)
+{
+	enum { LEN = 60000, FIRST = 20000, MORE = 10000 };
+	unsigned char *bytes = new_pattern(LEN, 28), *got = malloc(LEN);
+	struct sleeper s = { self->link.ws, got, LEN, 0 };
+	pthread_t thread;
+	size_t len, done;
+
+	put(OUT, .opcode = OP_BINARY, .payload = bytes, .len = LEN);
+	len = self->link.out.len;
+	equal(0, pthread_create(&thread, NULL, sleep_in_recv, &s));
+	peer_write_raw(LINK, self->link.out.bytes, FIRST);
+	peer_settle(LINK);
+	usleep(200000);
+	set_option(self->link.ws, SOL_SOCKET, SO_RCVBUF, 4096);
+	peer_write_raw(LINK, self->link.out.bytes + FIRST, MORE);
+	equal(0, pthread_join(thread, NULL));
+	check(s.n > 0);
+	self->link.shape.segmentation = SEGMENT_ALL;
+	memmove(self->link.out.bytes, self->link.out.bytes + FIRST + MORE, len - FIRST - MORE);
+	self->link.out.len = len - FIRST - MORE;
+	peer_feed(LINK);
+	for (done = s.n; done < LEN;) {
+		struct received r = ws_receive(LINK, got + done, LEN - done, 0);
+
+		check(r.n > 0);
+		done += r.n;
+		equal(done == LEN ? MSG_EOR : 0, r.flags & MSG_EOR);
+	}
+	peer_fed(LINK);
+	check(!memcmp(got, bytes, LEN));
+	free(bytes);
+	free(got);
+}
+
 CASE(tls, many_frames_in_one_record)
 {
 	int i;
