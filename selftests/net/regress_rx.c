@@ -417,6 +417,38 @@ CASE(regress_rx, peek_at_the_first_message)
 	expect_message(LINK, OP_BINARY, "first", 5);
 }
 
+/* Looking past an empty message, which a caller without a control buffer is not shown, takes nothing away. */
+CASE(regress_rx, peek_past_empty_messages)
+{
+	char buffer[16];
+	int i;
+
+	put(OUT, .opcode = OP_TEXT, .text = "begin");
+	put(OUT, .opcode = OP_TEXT);
+	put(OUT, .opcode = OP_BINARY, .more = true);
+	put(OUT, .opcode = OP_CONTINUATION);
+	peer_write(LINK);
+	peer_settle(LINK);
+	expect_text(LINK, "begin");
+	for (i = 0; i < 3; i++) {
+		refuses(EAGAIN, recv(self->link.ws, buffer, sizeof(buffer), MSG_PEEK | MSG_DONTWAIT));
+		equal(0, ws_info(self->link.ws).skipped_messages);
+	}
+	put(OUT, .opcode = OP_TEXT, .text = "seen");
+	peer_write(LINK);
+	peer_settle(LINK);
+	for (i = 0; i < 3; i++) {
+		equal(4, recv(self->link.ws, buffer, sizeof(buffer), MSG_PEEK));
+		check(!memcmp(buffer, "seen", 4));
+	}
+	equal(0, ws_info(self->link.ws).skipped_messages);
+	expect_text(LINK, "");
+	equal(4, recv(self->link.ws, buffer, sizeof(buffer), MSG_PEEK));
+	expect_message(LINK, OP_BINARY, "", 0);
+	expect_text(LINK, "seen");
+	expect_nothing(LINK);
+}
+
 /* POLLERR says that nothing is left before the error. */
 CASE(regress_rx, no_pollerr_before_messages)
 {

@@ -116,6 +116,24 @@ CASE(tls, row28_buffer_shrinks_under_a_reader)
 	free(got);
 }
 
+/* Row 34: looking past an empty message, which a caller without a control buffer is not shown, is not looking for ever. */
+CASE(tls, row34_peek_past_an_empty_message)
+{
+	char buffer[16];
+
+	put(OUT, .opcode = OP_TEXT);
+	peer_write(LINK);
+	while (!ws_info(self->link.ws).rx_messages)
+		usleep(1000);
+	refuses(EAGAIN, recv(self->link.ws, buffer, sizeof(buffer), MSG_PEEK | MSG_DONTWAIT));
+	put(OUT, .opcode = OP_TEXT, .text = "seen");
+	peer_write(LINK);
+	equal(4, recv(self->link.ws, buffer, sizeof(buffer), MSG_PEEK));
+	check(!memcmp(buffer, "seen", 4));
+	expect_text(LINK, "");
+	expect_text(LINK, "seen");
+}
+
 CASE(tls, many_frames_in_one_record)
 {
 	int i;
