@@ -11,7 +11,7 @@
 #   make check-clang      the module built by clang, against a tree configured for it
 #   make chat-torture   the chat example, 5,000 clients, 50 restarts and kills in each manner
 #   make static           what compilers, checkpatch, coccinelle and analyzers say
-#   make torture          random sessions for SECONDS=1800, then peers that want to cost much, then the module removed 2,000 times
+#   make torture          random sessions for SECONDS=1800, as many over TLS, then peers that want to cost much, then the module removed 2,000 times
 #   make soak             mixed load for MINUTES=30
 #   make bench            instructions and memory against plain TCP and other libraries
 #   make bench-http       the same messages over HTTP and over WebSocket
@@ -61,8 +61,8 @@ check:
 SECONDS ?= 1800
 torture: build/$(KERNEL)/websocket.ko
 	@$(MAKE) --no-print-directory -s -C selftests/net OUT=$(TOP)/build/net all
-	@selftests/vm/run --kernel $(KERNEL) --load --mem 1536 --timeout $$(($(SECONDS) + 600)) -- \
-		build/net/sessions -s $$(date +%s)000000 -n 100000000 -j 2 -t $(SECONDS)
+	@selftests/vm/run --kernel $(KERNEL) --load --mem 1536 --timeout $$((2 * $(SECONDS) + 600)) -- \
+		'seed=$$(date +%s)000000; for p in sessions tls_sessions; do build/net/$$p -s $$seed -n 100000000 -j 2 -t $(SECONDS) || exit; done'
 	@selftests/vm/run --kernel $(KERNEL) --load --net --mem 1536 --timeout 7200 -- \
 		'TIMES=10 build/net/hostile && TIMES=10 build/net/lifetimes'
 	@KWS_KERNEL=$(KERNEL) selftests/interop/unload 2000

@@ -7,7 +7,6 @@
 #include <sys/mman.h>
 
 #include "shapes.h"
-#include "../../userspace/lib/kws.h"
 
 #ifdef __x86_64__
 /* Numbers of the i386 calls, from the kernel's syscall_32.tbl. */
@@ -126,8 +125,7 @@ CASE(compat, batches)
 	struct low *low = new_low();
 	int i;
 
-	link_configure(LINK, &(struct websocket_config){
-			       .flags = WEBSOCKET_F_BATCH | (variant->shape.client ? WEBSOCKET_F_CLIENT : 0) });
+	link_configure(LINK, &(struct websocket_config){ .flags = WEBSOCKET_F_BATCH });
 	put(OUT, .opcode = OP_TEXT, .text = "one");
 	put(OUT, .opcode = OP_BINARY, .text = "and two");
 	put(OUT, .opcode = OP_TEXT, .text = "left");

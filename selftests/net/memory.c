@@ -64,7 +64,7 @@ static long long of_cgroup(const char *file, const char *key)
 /* The socket under test belongs to the cgroup, its peer does not. */
 static void open_link(struct link *l, bool client)
 {
-	static const struct websocket_config server, of_client = { .flags = WEBSOCKET_F_CLIENT };
+	static const struct websocket_config defaults;
 	int listener = tcp_listen(IPV4), connected, accepted;
 
 	if (client)
@@ -82,8 +82,7 @@ static void open_link(struct link *l, bool client)
 	stream_init(&l->out, !client);
 	l->wire.fd = l->peer;
 	l->wire.expect_mask = client;
-	must(ulp_attach(l->ws));
-	must(ws_configure(l->ws, client ? &of_client : &server));
+	link_start(l, &defaults);
 }
 
 FIXTURE_SETUP(memory)

@@ -6,7 +6,6 @@
 #include <linux/sock_diag.h>
 
 #include "shapes.h"
-#include "../../userspace/lib/kws.h"
 
 FIXTURE_ROLES(whole);
 
@@ -23,8 +22,7 @@ CASE(whole, batch_of_several_pieces)
 	struct websocket_batch *batch;
 	int i;
 
-	link_configure(LINK, &(struct websocket_config){
-			       .flags = WEBSOCKET_F_BATCH | (variant->shape.client ? WEBSOCKET_F_CLIENT : 0) });
+	link_configure(LINK, &(struct websocket_config){ .flags = WEBSOCKET_F_BATCH });
 	for (i = 0; i < MESSAGES; i++)
 		put(OUT, .opcode = OP_BINARY, .payload = bytes + i * LEN, .len = LEN);
 	peer_write(LINK);
@@ -61,8 +59,7 @@ CASE(whole, answers_held_while_another_socket_sends)
 	struct link other;
 	int i;
 
-	link_configure(LINK, &(struct websocket_config){
-			       .flags = WEBSOCKET_F_CORK | (variant->shape.client ? WEBSOCKET_F_CLIENT : 0) });
+	link_configure(LINK, &(struct websocket_config){ .flags = WEBSOCKET_F_CORK });
 	link_start_default(&other, &variant->shape);
 	for (i = 0; i < 4; i++)
 		put(OUT, .opcode = OP_TEXT, .text = "question");

@@ -27,7 +27,7 @@ Commands go in by a virtio port, and their output and status come out of it (gue
 is its other end), so that nothing the kernel prints can be taken for a result. Not by an
 emulated serial port, which loses multiples of 16 bytes of its input now and then, and the
 interrupt that tells that its output has gone; only a guest with a script answers by the second one.
-They run one after the other: what shall run beside them is started with spawn().
+Commands run one after the other: what shall run beside them is started with spawn().
 
 Time.  Every command has a limit, kept in the guest (status 124), and the guest as a
 whole has one, kept outside (GuestTimeout).  Emulation is slow and the machine may be
