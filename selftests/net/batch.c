@@ -364,18 +364,6 @@ CASE(batch, bad_buffer)
 	must(munmap(page, 4096));
 }
 
-static ssize_t send_batch(int fd, const void *bytes, size_t len, const struct websocket_batch *b, size_t size, int flags)
-{
-	char control[CMSG_SPACE(ENTRIES * sizeof(*b)) + CMSG_SPACE(1)] __attribute__((aligned(8))) = { 0 };
-	struct iovec iov = { (void *)bytes, len };
-	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = CMSG_SPACE(size) };
-	struct cmsghdr *c = (struct cmsghdr *)control;
-
-	*c = (struct cmsghdr){ .cmsg_level = SOL_WEBSOCKET, .cmsg_type = WEBSOCKET_BATCH, .cmsg_len = CMSG_LEN(size) };
-	memcpy(CMSG_DATA(c), b, size);
-	return sendmsg(fd, &h, flags | MSG_NOSIGNAL);
-}
-
 FIXTURE_ROLES(batch_sent);
 
 /* Text, binary and empty ones in turns; each frame of a client has its own key (wire_read() looks). */
@@ -391,7 +379,7 @@ CASE(batch_sent, many)
 		b[i].flags = 0xff;	/* not looked at */
 		sum += b[i].len;
 	}
-	equal(sum, send_batch(self->link.ws, bytes, sum, b, sizeof(b), 0));
+	equal(sum, ws_send_batch(self->link.ws, bytes, sum, b, sizeof(b), 0));
 	for (i = 0, sum = 0; i < ARRAY_SIZE(b); sum += b[i++].len)
 		wire_expect(WIRE, b[i].opcode, true, bytes + sum, b[i].len);
 	peer_expect_silence(LINK);
@@ -408,24 +396,24 @@ CASE(batch_sent, wrong_records)
 
 	for (i = 0; i < ENTRIES; i++)
 		good[i] = (struct websocket_batch){ .len = 2, .opcode = OP_BINARY };
-	refuses(EINVAL, send_batch(fd, "", 0, good, 0, 0));
-	refuses(EINVAL, send_batch(fd, "abcd", 4, good, 2 * sizeof(*b) - 1, 0));
-	refuses(EINVAL, send_batch(fd, "abcd", 3, good, 2 * sizeof(*b), 0));
-	refuses(EINVAL, send_batch(fd, "abcde", 5, good, 2 * sizeof(*b), 0));
-	refuses(EINVAL, send_batch(fd, "abcd", 4, good, 2 * sizeof(*b), MSG_MORE));
-	refuses(EINVAL, send_batch(fd, good, 2 * ENTRIES, good, sizeof(good), 0));
+	refuses(EINVAL, ws_send_batch(fd, "", 0, good, 0, 0));
+	refuses(EINVAL, ws_send_batch(fd, "abcd", 4, good, 2 * sizeof(*b) - 1, 0));
+	refuses(EINVAL, ws_send_batch(fd, "abcd", 3, good, 2 * sizeof(*b), 0));
+	refuses(EINVAL, ws_send_batch(fd, "abcde", 5, good, 2 * sizeof(*b), 0));
+	refuses(EINVAL, ws_send_batch(fd, "abcd", 4, good, 2 * sizeof(*b), MSG_MORE));
+	refuses(EINVAL, ws_send_batch(fd, good, 2 * ENTRIES, good, sizeof(good), 0));
 	for (i = 0; i < sizeof(opcodes); i++) {
 		memcpy(b, good, sizeof(b));
 		b[1].opcode = opcodes[i];
-		refuses(EINVAL, send_batch(fd, "abcd", 4, b, sizeof(b), 0));
+		refuses(EINVAL, ws_send_batch(fd, "abcd", 4, b, sizeof(b), 0));
 	}
 	memcpy(b, good, sizeof(b));
 	b[1].reserved = 1;
-	refuses(EINVAL, send_batch(fd, "abcd", 4, b, sizeof(b), 0));
+	refuses(EINVAL, ws_send_batch(fd, "abcd", 4, b, sizeof(b), 0));
 	b[1] = (struct websocket_batch){ .len = ~0U, .opcode = OP_BINARY };
-	refuses(EINVAL, send_batch(fd, "abcd", 4, b, sizeof(b), 0));
+	refuses(EINVAL, ws_send_batch(fd, "abcd", 4, b, sizeof(b), 0));
 	peer_expect_silence(LINK);
-	equal(4, send_batch(fd, "abcd", 4, good, 2 * sizeof(*b), 0));
+	equal(4, ws_send_batch(fd, "abcd", 4, good, 2 * sizeof(*b), 0));
 	wire_expect(WIRE, OP_BINARY, true, "ab", 2);
 	wire_expect(WIRE, OP_BINARY, true, "cd", 2);
 }
@@ -437,13 +425,13 @@ CASE(batch_sent, wrong_time)
 	int fd = self->link.ws;
 
 	equal(1, ws_send(fd, OP_TEXT, "a", 1, MSG_MORE));
-	refuses(EINVAL, send_batch(fd, "ab", 2, &b, sizeof(b), 0));
+	refuses(EINVAL, ws_send_batch(fd, "ab", 2, &b, sizeof(b), 0));
 	equal(1, ws_send(fd, 0, "b", 1, 0));
 	wire_expect_message_(WIRE, OP_TEXT, "ab", 2);
-	equal(2, send_batch(fd, "cd", 2, &b, sizeof(b), 0));
+	equal(2, ws_send_batch(fd, "cd", 2, &b, sizeof(b), 0));
 	wire_expect(WIRE, OP_TEXT, true, "cd", 2);
 	equal(0, ws_send(fd, OP_CLOSE, "", 0, 0));
-	refuses(EPIPE, send_batch(fd, "ef", 2, &b, sizeof(b), 0));
+	refuses(EPIPE, ws_send_batch(fd, "ef", 2, &b, sizeof(b), 0));
 }
 
 /* A short send ends at a message boundary, unless not even the first message fitted; nothing is lost or sent twice. */
@@ -459,7 +447,7 @@ CASE(batch_sent, short_at_a_boundary)
 		b[i] = (struct websocket_batch){ .len = LEN, .opcode = OP_BINARY };
 	set_option(self->link.ws, SOL_SOCKET, SO_SNDBUF, 8192);
 	for (;;) {
-		ssize_t n = send_batch(self->link.ws, bytes, LEN * NR, b, sizeof(b), MSG_DONTWAIT);
+		ssize_t n = ws_send_batch(self->link.ws, bytes, LEN * NR, b, sizeof(b), MSG_DONTWAIT);
 
 		if (n < 0) {
 			equal(EAGAIN, errno);

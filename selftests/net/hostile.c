@@ -82,14 +82,18 @@ static struct memory memory(int fd)
 	return m;
 }
 
-/* While the attack is at its height another connection's messages cost at most twice what they did. The machine may be busy: again then. */
+/*
+ * While the attack is at its height another connection's messages cost at most twice what they did. A machine that is busy meanwhile
+ * looks the same, so for 20 seconds it may be tried again.
+ */
 static void others_pay(struct link *other, __u64 usual)
 {
-	__u64 now = cost(other);
-	int i;
+	time_t until = time(NULL) + 20;
+	__u64 now;
 
-	for (i = 0; i < 4 && now > 2 * usual; i++)
+	do
 		now = cost(other);
+	while (now > 2 * usual && time(NULL) < until);
 	printf("# %llu.%02llu times the usual cost for others\n", now / usual, now * 100 / usual % 100);
 	fflush(stdout);
 	if (now > 2 * usual)
@@ -250,9 +254,12 @@ ATTACK(windows_that_stay_closed)
 	free(big);
 }
 
-struct flood { struct link *l; bool stop; };
+struct flood { struct link *l; bool begin, stop; };
 
-/* Pings as fast as they can be sent; their pongs are read now and then, or the window would close. */
+/*
+ * Pings as fast as they can be sent; their pongs are read now and then, or the window would close. Until it begins it takes as much of
+ * its CPU: what that alone costs others, where the guest's CPUs share one, is not the module's.
+ */
 static void *flood(void *argument)
 {
 	static const unsigned char server[6] = { 0x89, 0x80 }, client[2] = { 0x89 };
@@ -262,6 +269,8 @@ static void *flood(void *argument)
 
 	for (at = 0; at < sizeof(frames); at += one)
 		memcpy(frames + at, f->l->shape.client ? client : server, one);
+	while (!__atomic_load_n(&f->begin, __ATOMIC_RELAXED))
+		;
 	while (!__atomic_load_n(&f->stop, __ATOMIC_RELAXED)) {
 		send(f->l->peer, frames, sizeof(frames), 0);
 		recv(f->l->peer, pongs, sizeof(pongs), MSG_DONTWAIT);
@@ -276,6 +285,8 @@ ATTACK(row39_others_during_a_flood)
 	pthread_t thread;
 
 	equal(0, pthread_create(&thread, NULL, flood, &f));
+	self->usual = cost(&self->other);
+	__atomic_store_n(&f.begin, true, __ATOMIC_RELAXED);
 	while (ws_info(self->link.ws).rx_pings < 10000)
 		usleep(1000);
 	others_pay(&self->other, self->usual);

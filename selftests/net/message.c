@@ -218,3 +218,15 @@ ssize_t ws_send(int fd, __u8 opcode, const void *bytes, size_t len, int flags)
 	}
 	return sendmsg(fd, &h, flags);
 }
+
+ssize_t ws_send_batch(int fd, const void *bytes, size_t len, const struct websocket_batch *b, size_t size, int flags)
+{
+	char control[CMSG_SPACE((WEBSOCKET_BATCH_MAX + 1) * sizeof(*b))] __attribute__((aligned(8))) = { 0 };
+	struct iovec iov = { (void *)bytes, len };
+	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = CMSG_SPACE(size) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&h);
+
+	*c = (struct cmsghdr){ .cmsg_level = SOL_WEBSOCKET, .cmsg_type = WEBSOCKET_BATCH, .cmsg_len = CMSG_LEN(size) };
+	memcpy(CMSG_DATA(c), b, size);
+	return sendmsg(fd, &h, flags | MSG_NOSIGNAL);
+}

@@ -128,6 +128,8 @@ void expect_nothing_(struct link *l);
 
 /* One sendmsg() with an opcode record; opcode 0: without. */
 ssize_t ws_send(int fd, __u8 opcode, const void *bytes, size_t len, int flags);
+/* @size: bytes of @b, of at most one message more than the module takes */
+ssize_t ws_send_batch(int fd, const void *bytes, size_t len, const struct websocket_batch *b, size_t size, int flags);
 
 /* A child process that dies with the test; the function's return is its exit status. */
 pid_t spawn(int (*run)(void *), void *argument);

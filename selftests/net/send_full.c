@@ -258,6 +258,25 @@ CASE(send_full, time_out)
 	reader_end(&r);
 }
 
+/* A batch that waits and gives up amid a message has sent part of that one, which the next call continues. */
+CASE(send_full, batch_gives_up_amid_a_message)
+{
+	struct websocket_batch b[2] = { { .len = 5, .opcode = OP_TEXT }, { .len = BIG - 5, .opcode = OP_BINARY } };
+	struct timeval limit = { .tv_usec = 100000 };
+	struct reader r;
+	ssize_t n;
+	size_t at;
+
+	must(setsockopt(self->link.ws, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)));
+	n = must(ws_send_batch(self->link.ws, self->bytes, BIG, b, sizeof(b), 0));
+	check(n > 5 && n < BIG);
+	wire_expect(WIRE, OP_TEXT, true, self->bytes, 5);
+	reader_start(&r, LINK, self->bytes + 5, BIG - 5);
+	for (at = n; at < BIG; at += n == -1 && errno == EAGAIN ? 0 : must(n))
+		n = ws_send(self->link.ws, 0, self->bytes + at, BIG - at, 0);
+	reader_end(&r);
+}
+
 static void nothing(int signal)
 {
 	(void)signal;

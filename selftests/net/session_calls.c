@@ -263,36 +263,30 @@ static void send_message(struct session *s, struct rng *r, int flags)
 
 static void send_batch(struct session *s, struct rng *r, int flags)
 {
-	char control[CMSG_SPACE(8 * sizeof(struct websocket_batch))] __attribute__((aligned(8))) = { 0 };
-	struct iovec iov = { buffer(), 0 };
-	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control };
+	unsigned char *bytes = buffer();
 	struct websocket_batch b[8] = { 0 };
 	unsigned int nr = 1 + rnd(r, 8), i;
-	struct cmsghdr *c;
+	size_t len = 0;
 	ssize_t n;
 
 	for (i = 0; i < nr; i++) {
 		b[i].len = 1 + rnd_size(r, 10000);
 		b[i].opcode = chance(r, 50) ? OP_TEXT : OP_BINARY;
-		iov.iov_len += b[i].len;
+		len += b[i].len;
 	}
-	pattern(iov.iov_base, iov.iov_len, rnd(r, 1 << 30));
-	h.msg_controllen = CMSG_SPACE(nr * sizeof(b[0]));
-	c = CMSG_FIRSTHDR(&h);
-	*c = (struct cmsghdr){ .cmsg_level = SOL_WEBSOCKET, .cmsg_type = WEBSOCKET_BATCH,
-			       .cmsg_len = CMSG_LEN(nr * sizeof(b[0])) };
-	memcpy(CMSG_DATA(c), b, nr * sizeof(b[0]));
-	n = sendmsg(s->l.ws, &h, flags);
-	say("batch of %u, %zu bytes = %zd %s", nr, iov.iov_len, n, error_name(n == -1 ? errno : 0));
+	pattern(bytes, len, rnd(r, 1 << 30));
+	n = ws_send_batch(s->l.ws, bytes, len, b, nr * sizeof(b[0]), flags);
+	say("batch of %u, %zu bytes = %zd %s", nr, len, n, error_name(n == -1 ? errno : 0));
 	if (n == -1) {
 		send_failed(s, errno, s->accepted.open);
 		return;
 	}
 	check(n > 0 && !s->accepted.open);
-	for (i = 0; n > 0; iov.iov_base += b[i++].len) {
-		if (n < b[i].len && i)
+	for (i = 0; n > 0; bytes += b[i++].len) {
+		/* one that waits may give up anywhere */
+		if (n < b[i].len && i && flags & MSG_DONTWAIT)
 			fail("a batch ends %zd bytes into message %u", n, i);
-		account_data(&s->accepted, b[i].opcode, iov.iov_base, n < b[i].len ? n : b[i].len, n >= b[i].len);
+		account_data(&s->accepted, b[i].opcode, bytes, n < b[i].len ? n : b[i].len, n >= b[i].len);
 		n -= b[i].len;
 	}
 }
@@ -421,7 +415,7 @@ void session_disturb(struct session *s, struct rng *r)
 {
 	int fd;
 
-	switch (rnd(r, 8)) {
+	switch (rnd(r, 9)) {
 	case 0:
 		set_option(s->l.ws, SOL_SOCKET, SO_RCVLOWAT, 1 + rnd(r, 1 << 20));
 		break;
@@ -447,6 +441,11 @@ void session_disturb(struct session *s, struct rng *r)
 		break;
 	case 6:
 		set_option(s->l.ws, IPPROTO_TCP, TCP_NOTSENT_LOWAT, chance(r, 50) ? 0 : 1 + rnd(r, 20000));
+		break;
+	case 7:
+		/* a message may be more than that now */
+		s->reader.streams = true;
+		set_option(s->l.ws, SOL_SOCKET, SO_RCVBUF, 1 + rnd_size(r, 100000));
 		break;
 	default:
 		look(s, r);

@@ -132,8 +132,8 @@
  *
  * The return value counts payload bytes. When not all of a message could be taken (non-blocking, time-out, signal) it is
  * short, and the message stays open: the next send continues it, with or without MSG_MORE. A short batch ends at a
- * message boundary, unless not even its first message fitted. Whether empty messages at that boundary went out does not show: where
- * a batch may be short, they are better sent alone.
+ * message boundary, unless not even its first message fitted, or a blocking call gave up (time-out, signal, error) amid a later one.
+ * Whether empty messages at that boundary went out does not show: where a batch may be short, they are better sent alone.
  *
  * PING and PONG take at most 125 bytes. CLOSE takes nothing, or a code in network byte order and a reason in UTF-8, at most 125
  * bytes together (RFC 6455 5.5.1); after it nothing but the peer's messages and its Close is expected, and sends are EPIPE.

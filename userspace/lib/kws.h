@@ -347,8 +347,8 @@ KWS_API ssize_t kws_recv_batch(int fd, void *buf, size_t len, int flags, struct 
  * @batch, @count: their lengths and opcodes, 1 to WEBSOCKET_BATCH_MAX
  *
  * Return: bytes taken, -errno as kws_send(); -EINVAL also when the lengths do not add up to @len. Fewer than @len ends
- * at a message boundary, unless not even the first fitted: that is then open. Whether an empty message behind that
- * boundary was sent does not show: send those alone where a call may be short.
+ * at a message boundary, unless not even the first fitted, or a blocking call gave up amid a later one: that is then open.
+ * Whether an empty message behind that boundary was sent does not show: send those alone where a call may be short.
  */
 KWS_API ssize_t kws_send_batch(int fd, const void *buf, size_t len, int flags, const struct websocket_batch *batch,
 			       unsigned int count);
