@@ -264,17 +264,20 @@ static unsigned int batch_room(const struct msghdr *msg)
 	return min_t(size_t, (msg->msg_controllen - head) / sizeof(struct websocket_batch), WEBSOCKET_BATCH_MAX);
 }
 
-/* Steps over frames at the cursor that the scan has dealt with, so that they do not count as unread. */
+/*
+ * Steps over frames at the cursor that the scan has dealt with, so that they do not count as unread. Of a message that comes in parts
+ * there may be such frames before ws->ready too.
+ */
 static enum ws_failure step_over(struct sock *sk, struct ws *ws, struct take *t)
 {
-	while (!t->rd.left && t->off >= ws->ready && t->off < ws->scan) {
+	while (!t->rd.left && (t->off >= ws->ready || ws->streaming) && t->off < ws->scan) {
 		struct ws_header h;
 
 		if (take_header(sk, ws, t, &h))
 			return WS_FAIL_UNSTABLE;
-		if (ws_op_is_control(h.opcode))
+		if (ws_op_is_control(h.opcode) && (t->off >= ws->ready || !ws_rx_delivers(ws, h.opcode)))
 			t->off += h.len;
-		else if (h.len || h.fin)
+		else if (ws_op_is_control(h.opcode) || h.len || h.fin)
 			break;
 		else
 			ws_rx_enter(ws, &t->rd, &h);

@@ -351,13 +351,18 @@ void reader_maybe_hidden(struct reader *rd, size_t arrived)
 		rd->hidden++;
 }
 
+static unsigned int begin_flag(const struct reader *rd, const struct piece *p)
+{
+	return p->begin && !rd->off ? WEBSOCKET_MSG_BEGIN : 0;
+}
+
 /* Steps over an empty message that may be gone, unless it is the one that came. */
 static void skip_hidden(struct reader *rd, const struct got *g)
 {
 	const struct piece *p = &rd->model->piece[rd->next];
 
 	for (; rd->next < rd->hidden && p->end && p->len == rd->off; p++) {
-		if (g->eor && !g->len && (!g->has_record || g->opcode == p->opcode)) {
+		if (g->eor && !g->len && (!g->has_record || (g->opcode == p->opcode && begin_flag(rd, p) == (g->flags & WEBSOCKET_MSG_BEGIN)))) {
 			/* it, or the next empty one: then that may be missing as well */
 			while (rd->hidden < rd->model->pieces && rd->model->piece[rd->hidden].end &&
 			       !rd->model->piece[rd->hidden].len)
@@ -392,7 +397,7 @@ void reader_take(struct reader *rd, const struct got *g)
 		fail("%zu bytes of %zu at %zu without EOR", g->len, p->len, rd->off);
 	if (g->has_record) {
 		equal(p->opcode, g->opcode);
-		equal(p->begin && !rd->off ? WEBSOCKET_MSG_BEGIN : 0, g->flags & WEBSOCKET_MSG_BEGIN);
+		equal(begin_flag(rd, p), g->flags & WEBSOCKET_MSG_BEGIN);
 		equal(g->eor ? WEBSOCKET_MSG_END : 0, g->flags & ~WEBSOCKET_MSG_BEGIN);
 	}
 	if (g->peek)

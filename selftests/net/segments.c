@@ -244,6 +244,46 @@ CASE(segments, row31_streaming_without_payload)
 	equal(before + 2, counter("Streamed"));
 }
 
+/* Likewise, but payload of that message, and a pong behind it, have been read: the empty fragment after them is nothing to read. */
+static void no_more_payload_yet(struct tunpeer *p, struct link *l, bool pong)
+{
+	static unsigned char bytes[8192];
+	struct received r;
+	__u32 len, n;
+
+	connect_peer(p, l);
+	link_configure(l, &(struct websocket_config){ .flags = WEBSOCKET_F_PONG });
+	check(p->window > 1000 && p->window < sizeof(bytes));
+	n = p->window - 500;
+	put(&l->out, .opcode = OP_BINARY, .payload = bytes, .len = n, .more = true);
+	if (pong)
+		put(&l->out, .opcode = OP_PONG, .text = "pong");
+	put(&l->out, .opcode = OP_CONTINUATION, .more = true);
+	len = l->out.len + 6;
+	put(&l->out, .opcode = OP_CONTINUATION, .text = "late");
+	tunpeer_send(p, 0, l->out.bytes, len);
+	tunpeer_settle(p, len);
+	r = ws_receive(l, bytes, n, 0);
+	check(r.n == n && !(r.flags & MSG_EOR));
+	if (pong)
+		expect_message(l, OP_PONG, "pong", 4);
+	equal(0, ws_poll(l->ws) & POLLIN);
+	expect_nothing(l);
+	tunpeer_send(p, len, l->out.bytes + len, l->out.len - len);
+	tunpeer_settle(p, l->out.len);
+	r = ws_receive(l, bytes, sizeof(bytes), 0);
+	check(r.n == 4 && r.flags & MSG_EOR && !memcmp(bytes, "late", 4));
+	stream_free(&l->out);
+	stream_init(&l->out, true);
+}
+
+CASE(segments, row31_streaming_behind_what_was_read)
+{
+	tunpeer_world(4096);
+	no_more_payload_yet(PEER, LINK, false);
+	no_more_payload_yet(PEER, LINK, true);
+}
+
 /* Pitfall 19, row 39: one segment fills a hole, and as many headers as the window holds, up to a million, are there at once. */
 TEST_F_TIMEOUT(segments, pitfall19_row39_a_million_headers, 300)
 {

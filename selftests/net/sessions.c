@@ -213,9 +213,10 @@ static long long run_many(__u64 first, __u64 count, unsigned int processes, unsi
 		pid = must(wait(&status));
 		for (i = 0; w[i].pid != pid; i++)
 			;
-		if (status && done >= 0) {
+		if (status) {
 			printf("# sessions %llu failed (signal %d): repeat it with \"sessions %llu\"\n", w[i].seed,
 			       WTERMSIG(status), w[i].seed);
+			fflush(stdout);
 			done = -1;
 		}
 		if (done >= 0)
