@@ -77,7 +77,7 @@ static int pong_now(struct sock *sk, struct ws *ws, const u8 *data, unsigned int
 	int err;
 
 	/* everything sent before the last pong is acknowledged: the account starts again */
-	if (!before(tcp_sk(sk)->snd_una, ws->pong_seq))
+	if (ws_tx_acked(sk, ws->pong_seq))
 		ws->pongs_unacked = 0;
 	if (ws->pongs_unacked >= PONGS_UNACKED_MAX) {
 		if (sk->sk_socket)
@@ -188,6 +188,8 @@ void ws_control_send_close(struct sock *sk, struct ws *ws, const u8 *data, unsig
 	set_state(sk, ws, WEBSOCKET_STATE_CLOSE_SENT);
 	send_close(sk, ws, data, len);
 	ws_control_settle(sk, ws);
+	/* senders that sleep */
+	ws->base->state_change(sk);
 }
 
 /**
@@ -273,7 +275,7 @@ void ws_control_received_pong(struct ws *ws, const u8 *data, unsigned int len)
 }
 
 /**
- * ws_control_retry() - there may be room or memory now: the pong or the Close that waits
+ * ws_control_retry() - there may be room or memory now: the ping, the pong or the Close that waits
  * @sk: the socket
  * @ws: its context
  */
@@ -286,6 +288,8 @@ void ws_control_retry(struct sock *sk, struct ws *ws)
 	}
 	if (ws->fin_due)
 		finish(sk, ws);
+	if (ws->ping_due)
+		ws_timer_ping(sk, ws);
 	if (!ws->pong)
 		return;
 	if (ws->state <= WEBSOCKET_STATE_CLOSE_SENT) {

@@ -6,6 +6,9 @@
  *
  * Receiving a segment never touches the timer: the handler looks at when TCP last received data and arms itself for the rest
  * of the interval. So a busy connection costs one run in an interval, and an idle one that and a ping.
+ *
+ * The peer's time for its pong begins when the ping has left, and again as long as it takes what stands before the ping: a slow
+ * peer that nobody hears while it is sent much is not a dead one.
  */
 #include "compat/compat.h"
 #include "stats.h"
@@ -22,9 +25,9 @@ static unsigned long jittered(u32 ms)
 /* Jiffies from now until @delay behind @since, at least one. */
 static unsigned long left(u32 since, unsigned long delay)
 {
-	s32 n = since + (u32)delay - tcp_jiffies32;
+	u32 elapsed = tcp_jiffies32 - since;
 
-	return max(n, 1);
+	return elapsed < delay ? delay - elapsed : 1;
 }
 
 /* The peer is expected to answer pings. */
@@ -38,7 +41,7 @@ static u32 last_life(const struct sock *sk, const struct ws *ws)
 {
 	u32 received = inet_csk(sk)->icsk_ack.lrcvtime;
 
-	return ws->ping_sent && (s32)(ws->ping_sent - received) > 0 ? ws->ping_sent : received;
+	return ws->ping_sent && tcp_jiffies32 - ws->ping_sent < tcp_jiffies32 - received ? ws->ping_sent : received;
 }
 
 /*
@@ -116,18 +119,33 @@ void ws_timer_restart(struct ws *ws)
 
 static bool reached(u32 since, u32 ms)
 {
-	return (s32)(tcp_jiffies32 - since - (u32)msecs_to_jiffies(ms)) >= 0;
+	return tcp_jiffies32 - since >= msecs_to_jiffies(ms);
 }
 
-static void send_ping(struct sock *sk, struct ws *ws)
+/**
+ * ws_timer_ping() - send a keep-alive ping, or have it sent when there is room or memory
+ * @sk: the socket
+ * @ws: its context
+ */
+void ws_timer_ping(struct sock *sk, struct ws *ws)
 {
 	u32 id = get_random_u32();
+	int err;
 
-	ws->ping_sent = tcp_jiffies32;
-	/* whether it left or waits behind a full buffer: the peer is silent, and its time runs */
-	ws->ping_waits = true;
-	if (ws_tx_control(sk, ws, WS_OP_PING, &id, sizeof(id), false))
+	ws_assert_locked(sk);
+	ws->ping_due = false;
+	if (!alive(sk, ws))
 		return;
+	ws->ping_sent = tcp_jiffies32;
+	ws->ping_waits = true;
+	ws->ping_una = tcp_sk(sk)->snd_una;
+	err = ws_tx_control(sk, ws, WS_OP_PING, &id, sizeof(id), false);
+	ws->ping_due = err == -EAGAIN || err == -ENOMEM;
+	if (err == -ENOMEM)
+		ws_timer_retry_memory(sk, ws);
+	if (err)
+		return;
+	ws->ping_seq = tcp_sk(sk)->write_seq;
 	ws->ping_id = id;
 	ws->ping_us = tcp_clock_us();
 	ws->ping_timed = true;
@@ -135,19 +153,29 @@ static void send_ping(struct sock *sk, struct ws *ws)
 	ws_count(sk, WS_STAT_KEEPALIVE_PINGS);
 }
 
+/* Has the peer's TCP taken more since the last look, of what stands before the ping? */
+static bool ping_under_way(const struct sock *sk, struct ws *ws)
+{
+	u32 last = ws->ping_una;
+
+	ws->ping_una = tcp_sk(sk)->snd_una;
+	return ws->ping_una != last && (ws->ping_due || ws->rest.page || !ws_tx_acked(sk, ws->ping_seq));
+}
+
 static void keep_alive(struct sock *sk, struct ws *ws)
 {
-	u32 received = inet_csk(sk)->icsk_ack.lrcvtime, last = last_life(sk, ws);
+	u32 received = inet_csk(sk)->icsk_ack.lrcvtime, last = last_life(sk, ws), now = tcp_jiffies32;
+	bool wanted = ws->ping_interval_ms && alive(sk, ws);
 
 	/* TCP itself finds out about a dead host: the ping is retransmitted */
-	if (ws->ping_waits && ((s32)(received - ws->ping_sent) >= 0 || ws_source_shut(sk, ws)))
-		ws->ping_waits = false;
-	if (!alive(sk, ws) || !ws->ping_interval_ms)
-		ws->ping_waits = false;
+	if (!wanted || now - received <= now - ws->ping_sent || (ws_readable(ws) && ws_source_shut(sk, ws)))
+		ws->ping_waits = ws->ping_due = false;
+	if (ws->ping_waits && ping_under_way(sk, ws))
+		ws->ping_sent = now;
 	else if (ws->ping_waits && reached(ws->ping_sent, ws->pong_timeout_ms))
 		ws_fail(sk, ws, WS_FAIL_PONG_TIMEOUT);
-	else if (!ws->ping_waits && reached(last, ws->ping_interval_ms - ws->ping_interval_ms / 8))
-		send_ping(sk, ws);
+	else if (wanted && !ws->ping_waits && reached(last, ws->ping_interval_ms - ws->ping_interval_ms / 8))
+		ws_timer_ping(sk, ws);
 }
 
 /**
@@ -162,7 +190,7 @@ void ws_timer_run(struct sock *sk, struct ws *ws)
 		ws->retry = false;
 		if (ws_over_tls(ws))
 			ws_tls_retry(ws);
-		if (ws->rest.page || ws->pong || ws->close_due || ws->fin_due)
+		if (ws->rest.page || ws->pong || ws->ping_due || ws->close_due || ws->fin_due)
 			ws_tx_run(sk, ws);
 		ws_rx_run(sk, ws);
 	}

@@ -30,6 +30,7 @@ struct take {
 	u8 opcode;		/* of this message */
 	u8 flags;		/* WEBSOCKET_MSG_* */
 	bool moved;		/* bytes of this call were consumed already (MSG_WAITALL) */
+	u32 takes;		/* ws_read.takes then */
 	enum ws_failure failure;
 	unsigned int nr;	/* entries in batch[] */
 	struct websocket_batch *batch;	/* NULL: no batches */
@@ -297,6 +298,7 @@ static inline void consume(struct sock *sk, struct ws *ws, u64 n)
 		ws->ending_since = tcp_jiffies32;
 		ws_timer_arm(sk, ws);
 	}
+	ws->read.takes++;
 	WRITE_ONCE(ws->in_hand, true);
 }
 
@@ -320,6 +322,7 @@ static void commit(struct sock *sk, struct ws *ws, struct take *t)
 	consume(sk, ws, t->off - ws->head);
 	t->spot = (struct ws_spot){};
 	t->moved = true;
+	t->takes = ws->read.takes;
 	if (failure)
 		ws_fail(sk, ws, failure);
 	else if (ws_rx_waits(ws))
@@ -393,6 +396,16 @@ static enum took receive_some(struct sock *sk, struct ws *ws, struct msghdr *msg
 	return took;
 }
 
+/* MSG_WAITALL, and the rest will not come in time, or not to this call. */
+static int short_of_all(struct msghdr *msg, struct take *t)
+{
+	if (t->batch && batch_room(msg))
+		batch_add(t);
+	if (put_records(msg, t))
+		msg->msg_flags |= MSG_CTRUNC;
+	return t->copied;
+}
+
 /*
  * What recvmsg() does while something can be delivered.
  * Returns bytes or -errno in *@ret and true when the call is done; false: go on, or wait for more.
@@ -403,6 +416,11 @@ static bool receive(struct sock *sk, struct ws *ws, struct msghdr *msg, int flag
 	u64 start;
 	enum took took;
 
+	/* MSG_WAITALL: another reader has gone on with the message meanwhile, and what comes now may be of the next one */
+	if (unlikely(t->copied && t->takes != ws->read.takes)) {
+		*ret = short_of_all(msg, t);
+		return true;
+	}
 	if (!peek || t->off <= ws->head) {
 		t->rd = ws->read;
 		t->off = ws->head;
@@ -501,16 +519,6 @@ static int wait_readable(struct sock *sk, struct ws *ws, u64 from, long *timeo)
 	return rc < 0 ? rc : 0;
 }
 
-/* MSG_WAITALL, and the rest will not come in time. */
-static int short_of_all(struct msghdr *msg, struct take *t)
-{
-	if (t->batch && batch_room(msg))
-		batch_add(t);
-	if (put_records(msg, t))
-		msg->msg_flags |= MSG_CTRUNC;
-	return t->copied;
-}
-
 /* What recvmsg() does unless the common case is there. */
 static noinline_for_stack int receive_any(struct sock *sk, struct ws *ws, struct msghdr *msg, int flags,
 					  struct websocket_batch *batch)
@@ -524,7 +532,7 @@ static noinline_for_stack int receive_any(struct sock *sk, struct ws *ws, struct
 
 		if (unlikely(!ws_source_ok(sk, ws)))
 			ws_fail(sk, ws, WS_FAIL_STOLEN);
-		if (ws->ready > max(ws->head, from)) {
+		if (ws->ready > max(ws->head, from) && likely(!ws->eof)) {
 			if (receive(sk, ws, msg, flags, &t, &ret))
 				break;
 			if (!signal_pending(current) || !ws_readable(ws))
@@ -553,7 +561,8 @@ static noinline_for_stack int receive_any(struct sock *sk, struct ws *ws, struct
 			t.spot = (struct ws_spot){};
 			continue;
 		}
-		if (unlikely(ws->held))
+		/* TCP would take an error away that is for the program; the timer sends it then */
+		if (unlikely(ws->held) && !sk->sk_err)
 			ws_tx_flush(sk, ws);
 		/* ENDING IN ORDER: the program wants more, and there is nothing before the end */
 		WRITE_ONCE(ws->in_hand, false);
@@ -575,7 +584,7 @@ static bool receive_whole(struct sock *sk, struct ws *ws, struct msghdr *msg, in
 	unsigned int max = batch ? batch_room(msg) : 0;
 	struct ws_run run = {};
 
-	if (flags & (MSG_PEEK | MSG_WAITALL) || ws->ready != ws->scan ||
+	if (flags & (MSG_PEEK | MSG_WAITALL) || ws->ready != ws->scan || unlikely(ws->eof) ||
 	    !ws_whole_take(sk, ws, &msg->msg_iter, max ? batch : NULL, max ?: 1, &run))
 		return false;
 	/* those who see no records must not see empty messages either */

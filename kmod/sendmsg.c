@@ -16,6 +16,7 @@
 
 #define GATHER_MAX	64		/* pages, or runs of pages, in one frame or batch */
 #define FRAME_MAX	(1U << 20)	/* payload of one frame */
+#define SCARCE_MAX	4096		/* likewise, when memory is short */
 
 /* What the control messages of one sendmsg() say. */
 struct send {
@@ -170,7 +171,10 @@ static ssize_t gather_frame(struct sock *sk, struct ws *ws, struct gather *g, st
 	return done;
 }
 
-/* Payload bytes that TCP would take now, of @want; 0: wait until it says it is writeable. */
+/*
+ * Payload bytes that TCP would take now, of @want; 0: wait until it says it is writeable. When memory is short it may not take them
+ * after all, and they are nobody's account: few, then.
+ */
 static size_t send_room(const struct sock *sk, size_t want)
 {
 	int room = READ_ONCE(sk->sk_sndbuf) - READ_ONCE(sk->sk_wmem_queued);
@@ -178,6 +182,8 @@ static size_t send_room(const struct sock *sk, size_t want)
 
 	if (!sk_stream_memory_free(sk))
 		return 0;
+	if (unlikely(tcp_under_memory_pressure(sk)))
+		room = min(room, SCARCE_MAX);
 	/* TCP would leave us with what is above the mark */
 	room = max_t(int, min_t(u32, room - room / 16, lowat), 1024);
 	if (want > room && !sk_stream_is_writeable(sk))
@@ -590,7 +596,7 @@ static bool send_whole(struct sock *sk, struct ws *ws, struct msghdr *msg, size_
 	size_t need = size + 4 * nr, n;
 
 	if (msg->msg_flags & WS_MSG_MORE || ws->tx_opcode || ws_client(ws) || ws_over_tls(ws) || !is_data(one.opcode) ||
-	    READ_ONCE(sk->sk_wmem_queued) + 2 * need > READ_ONCE(sk->sk_sndbuf))
+	    2 * (READ_ONCE(sk->sk_wmem_queued) + need) > READ_ONCE(sk->sk_sndbuf))
 		return false;
 	if (!pfrag->page || need > pfrag->size - pfrag->offset) {
 		if (need > 2048 || !skb_page_frag_refill(need, pfrag, sk->sk_allocation))
@@ -652,13 +658,28 @@ int ws_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
  * @sock: the socket
  * Context: process
  *
- * Its last piece was sent as one that more would follow: an empty frame ends the message.
+ * Its last piece was sent as one that more would follow: an empty frame ends the message. As for Close, the send buffer may be full.
  */
 void ws_splice_eof(struct socket *sock)
 {
-	struct msghdr msg = { .msg_flags = MSG_NOSIGNAL };
+	struct sock *sk = sock->sk;
+	struct ws *ws = ws_get(sk);
 
-	iov_iter_kvec(&msg.msg_iter, ITER_SOURCE, NULL, 0, 0);
-	if (READ_ONCE(ws_get(sock->sk)->tx_opcode))
-		ws_sendmsg(sock->sk, &msg, 0);
+	if (!READ_ONCE(ws->tx_opcode))
+		return;
+	lock_sock(sk);
+	if (ws_over_tls(ws)) {
+		ws_tls_wait_push(sk, ws);
+		ws_tls_promise(ws);
+	}
+	/* a sender that sleeps in the middle of the message ends it */
+	if (ws->tx_opcode && !ws->tx_busy && !send_error(sk, ws) && !ws_tx_control(sk, ws, WS_OP_CONTINUATION, "", 0, true)) {
+		ws->tx_opcode = 0;
+		count_frame(ws, true, 0);
+	}
+	if (ws_over_tls(ws)) {
+		ws_tls_push(sk, ws);
+		ws_tls_leave(sk, ws);
+	}
+	release_sock(sk);
 }

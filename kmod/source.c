@@ -206,9 +206,9 @@ static void compact(struct sock *sk, struct sk_buff *old)
 	}
 	__skb_queue_after(&sk->sk_receive_queue, old, skb);
 	__skb_unlink(old, &sk->sk_receive_queue);
-	kfree_skb(old);
-	/* what the old one was charged for covers it */
+	/* TCP counts what this is charged for when it gives back the other */
 	skb_set_owner_r(skb, sk);
+	kfree_skb(old);
 }
 
 /* The remainder behind @n bytes is small, and holds much memory. */

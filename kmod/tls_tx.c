@@ -150,7 +150,7 @@ static bool push_alert(struct sock *sk, struct ws *ws)
 /* Something waits behind ws->rest, or for room. */
 static bool waited_for(const struct sock *sk, const struct ws *ws)
 {
-	return ws->pong || ws->close_due || ws->fin_due ||
+	return ws->pong || ws->ping_due || ws->close_due || ws->fin_due ||
 	       (sk->sk_socket && test_bit(SOCK_NOSPACE, &sk->sk_socket->flags));
 }
 

@@ -139,10 +139,10 @@ static ssize_t push(struct sock *sk, struct ws *ws, struct bio_vec *bv, unsigned
 	/* the bytes of somebody else would stand in the middle of ours */
 	if (unlikely(ws_tx_stolen(sk, ws)))
 		return -EPIPE;
-	/* with TCP_NOTSENT_LOWAT what is kept back here keeps the next frame from going: as TCP's own senders do it */
-	if (unlikely(tcp_notsent_lowat(tp) != UINT_MAX)) {
+	/* what MSG_MORE or TCP_CORK kept back would keep the next frame from going: nothing is acknowledged that was not sent */
+	if (unlikely(tcp_notsent_lowat(tp) != UINT_MAX || 2 * (sk->sk_wmem_queued + size) > sk->sk_sndbuf)) {
 		flags &= ~MSG_MORE;
-		tp->nonagle |= TCP_NAGLE_PUSH;
+		tp->nonagle = TCP_NAGLE_OFF | TCP_NAGLE_PUSH;
 	}
 	n = call_tcp(sk, ws, bv, nr, size, flags);
 	tp->nonagle = nonagle;
@@ -395,6 +395,7 @@ struct tcp_mode {
 	gfp_t allocation;
 	bool use_task_frag;
 	u8 nonagle;
+	u8 userlocks;
 	int sndbuf;
 	u32 notsent_lowat;
 };
@@ -412,12 +413,15 @@ static void enter_control_mode(struct sock *sk, struct tcp_mode *saved, bool for
 	saved->allocation = sk->sk_allocation;
 	saved->use_task_frag = sk->sk_use_task_frag;
 	saved->nonagle = tp->nonagle;
+	saved->userlocks = sk->sk_userlocks;
 	saved->sndbuf = sk->sk_sndbuf;
 	saved->notsent_lowat = tp->notsent_lowat;
 	sk->sk_allocation = GFP_ATOMIC;
 	sk->sk_use_task_frag = false;
 	tp->nonagle = TCP_NAGLE_OFF | TCP_NAGLE_PUSH;
 	if (force) {
+		/* at its memory limit TCP makes the buffer small, and then takes more; but not one that the program has set */
+		sk->sk_userlocks &= ~SOCK_SNDBUF_LOCK;
 		WRITE_ONCE(sk->sk_sndbuf, INT_MAX);
 		WRITE_ONCE(tp->notsent_lowat, UINT_MAX);
 	}
@@ -433,6 +437,7 @@ static void leave_control_mode(struct sock *sk, const struct tcp_mode *saved, bo
 	sk->sk_use_task_frag = saved->use_task_frag;
 	tp->nonagle = saved->nonagle;
 	if (force) {
+		sk->sk_userlocks = saved->userlocks;
 		WRITE_ONCE(sk->sk_sndbuf, saved->sndbuf);
 		WRITE_ONCE(tp->notsent_lowat, saved->notsent_lowat);
 	}
@@ -457,13 +462,13 @@ static int send_control(struct sock *sk, struct ws *ws, u8 opcode, const void *d
 }
 
 /**
- * ws_tx_control() - send a control frame
+ * ws_tx_control() - send a control frame, or the empty end of a message
  * @sk: the socket
  * @ws: its context
- * @opcode: WS_OP_CLOSE, WS_OP_PING or WS_OP_PONG
+ * @opcode: WS_OP_CLOSE, WS_OP_PING or WS_OP_PONG; WS_OP_CONTINUATION
  * @data: payload, masked here in the client role
  * @len: at most WS_CONTROL_MAX
- * @force: also when the send buffer is full: for Close, of which there is one
+ * @force: also when the send buffer is full: for Close, of which there is one, and for what one system call sends once
  *
  * Return: 0: TCP has it, or it is in the rest. -EAGAIN: no room now; SOCK_NOSPACE is set. -ENOMEM: no memory now.
  * -EPIPE: sending has ended.
@@ -487,7 +492,8 @@ int ws_tx_control(struct sock *sk, struct ws *ws, u8 opcode, const void *data, u
 		return err;
 	if (ws_over_tls(ws))
 		ws_tls_uncork(ws);
-	trace_websocket_control(sk, opcode, len, true);
+	if (ws_op_is_control(opcode))
+		trace_websocket_control(sk, opcode, len, true);
 	return 0;
 }
 
@@ -499,6 +505,7 @@ int ws_tx_control(struct sock *sk, struct ws *ws, u8 opcode, const void *data, u
 void ws_tx_close(struct sock *sk, struct ws *ws)
 {
 	struct tcp_mode saved;
+	int queued;
 
 	ws_assert_locked(sk);
 	if (!ws->rest.page)
@@ -507,9 +514,13 @@ void ws_tx_close(struct sock *sk, struct ws *ws)
 		ws_tls_push_all(sk, ws, false);
 		return;
 	}
-	enter_control_mode(sk, &saved, true);
-	ws_tx_flush(sk, ws);
-	leave_control_mode(sk, &saved, true);
+	/* at its memory limit TCP takes one piece at a time */
+	do {
+		queued = sk->sk_wmem_queued;
+		enter_control_mode(sk, &saved, true);
+		ws_tx_flush(sk, ws);
+		leave_control_mode(sk, &saved, true);
+	} while (ws->rest.page && sk->sk_wmem_queued > queued);
 }
 
 /**
@@ -527,7 +538,8 @@ void ws_tx_run(struct sock *sk, struct ws *ws)
 		enter_control_mode(sk, &saved, false);
 		err = ws_tx_flush(sk, ws);
 		leave_control_mode(sk, &saved, false);
-		if (unlikely(err == -EPIPE && ws_tx_stolen(sk, ws))) {
+		/* our own FIN counts as a byte */
+		if (unlikely(err == -EPIPE && ws_tx_allowed(sk) && ws_tx_stolen(sk, ws))) {
 			ws_tx_free(ws);
 			ws_fail(sk, ws, WS_FAIL_STOLEN);
 		}
@@ -536,8 +548,8 @@ void ws_tx_run(struct sock *sk, struct ws *ws)
 	}
 	ws_control_retry(sk, ws);
 	ws->base->write_space(sk);
-	/* that has cleared it; the pong still waits */
-	if (ws->pong)
+	/* that has cleared it; these still wait */
+	if (ws->pong || ws->ping_due)
 		set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
 }
 

@@ -64,6 +64,7 @@ struct ws_base {
 struct ws_read {
 	u64 left;	/* unread payload of that frame; 0: a header stands at ws->head */
 	u32 key;	/* masking key as it applies to the next byte */
+	u32 takes;	/* how often readers have moved it */
 	u8 opcode;	/* of the message being read; 0: between messages */
 	u8 control;	/* that frame is a control frame which is delivered: its opcode; 0: a data frame */
 	u8 utf8;	/* of a text message: state after the last byte read, or WS_UTF8_UNCHECKED */
@@ -150,6 +151,7 @@ struct ws {
 	u16 sent_code;		/* in our Close; 0: none was due */
 	u16 peer_code;		/* in the peer's */
 	bool held;		/* ws->rest was not offered to TCP yet: more is about to come (MSG_BATCH) */
+	bool ping_due;		/* the keep-alive ping waits for room or memory */
 	u32 tx_seq;		/* what write_seq has to be */
 	u32 pong_seq;		/* write_seq behind the last pong */
 	struct ws_rest rest;
@@ -175,8 +177,9 @@ struct ws {
 	bool retry;		/* the timer is to try sending again */
 	u32 ping_id;		/* its payload */
 	u32 ping_us;		/* its time, in microseconds */
+	u32 ping_seq;		/* write_seq behind it */
+	u32 ping_una;		/* snd_una when the timer looked last */
 	int error;		/* positive errno of the ended connection; 0: none. Sticky */
-	u32 rtt_us;
 	struct timer_list timer;
 	struct ws_reason *reason; /* of the peer's Close, or NULL */
 
@@ -184,6 +187,7 @@ struct ws {
 	u64 rx_messages, rx_frames, rx_bytes;
 	u64 tx_messages, tx_frames, tx_bytes;
 	u32 rx_pings, rx_pongs, tx_pings, tx_pongs;
+	u32 rtt_us;
 	u32 skipped_messages;
 };
 
@@ -226,6 +230,14 @@ static inline bool ws_rx_ended(const struct ws *ws)
 static inline bool ws_tx_stolen(const struct sock *sk, const struct ws *ws)
 {
 	return ws->tx_seq != READ_ONCE(tcp_sk(sk)->write_seq) && !ws->tls;
+}
+
+/* The peer's TCP has what was sent up to the sequence number @seq, however much was sent since. */
+static inline bool ws_tx_acked(const struct sock *sk, u32 seq)
+{
+	const struct tcp_sock *tp = tcp_sk(sk);
+
+	return tp->write_seq - seq >= tp->write_seq - tp->snd_una;
 }
 
 /* kTLS, and the option by which sockets of it are attached */
@@ -361,6 +373,7 @@ void ws_timer_arm(struct sock *sk, struct ws *ws);
 void ws_timer_retry(struct sock *sk, struct ws *ws, unsigned long delay);
 void ws_timer_restart(struct ws *ws);
 void ws_timer_retry_memory(struct sock *sk, struct ws *ws);
+void ws_timer_ping(struct sock *sk, struct ws *ws);
 
 /* diag.c */
 void ws_info_fill(const struct ws *ws, struct websocket_info *info);

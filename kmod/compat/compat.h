@@ -69,6 +69,10 @@ static inline void ws_tcp_send_ack(struct sock *sk)
 /* 6.4: iov_iter_iovec() gave way to iter_iov_addr() and iter_iov_len(), which know ITER_UBUF */
 static inline void __user *ws_iter_user(const struct iov_iter *iter, size_t *n)
 {
+	*n = 0;
+	/* at its end an iterator may point behind its last piece */
+	if (!iov_iter_count(iter))
+		return NULL;
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
 	*n = iter_iov_len(iter);
 	return iter_iov_addr(iter);

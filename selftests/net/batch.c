@@ -478,6 +478,36 @@ CASE(batch_sent, short_at_a_boundary)
 	free(bytes);
 }
 
+/* The pieces end where the first message does: nobody looks behind the last one. */
+CASE(batch_sent, pieces_end_with_a_message)
+{
+	enum { PIECES = 1024 };
+	char bytes[PIECES], control[CMSG_SPACE(2 * sizeof(struct websocket_batch))] __attribute__((aligned(8)));
+	struct websocket_batch b[2] = { { .len = PIECES, .opcode = OP_BINARY }, { .len = 0, .opcode = OP_BINARY } };
+	struct iovec *iov = calloc(PIECES, sizeof(*iov));
+	struct msghdr h = { .msg_iov = iov, .msg_iovlen = PIECES, .msg_control = control, .msg_controllen = sizeof(control) };
+	struct cmsghdr *c = (struct cmsghdr *)control;
+	int i;
+
+	for (i = 0; i < PIECES; i++) {
+		bytes[i] = i;
+		iov[i] = (struct iovec){ bytes + i, 1 };
+	}
+	*c = (struct cmsghdr){ .cmsg_level = SOL_WEBSOCKET, .cmsg_type = WEBSOCKET_BATCH, .cmsg_len = CMSG_LEN(sizeof(b)) };
+	memcpy(CMSG_DATA(c), b, sizeof(b));
+	equal(PIECES, sendmsg(self->link.ws, &h, 0));
+	wire_expect(WIRE, OP_BINARY, true, bytes, PIECES);
+	wire_expect(WIRE, OP_BINARY, true, "", 0);
+	use_batches(LINK, 0);
+	put(OUT, .opcode = OP_BINARY, .payload = bytes, .len = PIECES);
+	put(OUT, .opcode = OP_TEXT, .text = "second");
+	arrived(LINK);
+	equal(PIECES, recvmsg(self->link.ws, &h, 0));
+	equal(6, recv(self->link.ws, bytes, sizeof(bytes), 0));
+	check(!memcmp(bytes, "second", 6));
+	free(iov);
+}
+
 /* What recvmsg() filled in goes back as it is: the echo of a burst in two calls. */
 CASE(batch_sent, handed_straight_back)
 {

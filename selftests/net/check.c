@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "check.h"
 
@@ -31,4 +33,29 @@ void fail_at(const char *file, int line, const char *format, ...)
 		fprintf(stderr, "# %s:%d: %s\n", file, line, text);
 	fflush(stderr);
 	abort();
+}
+
+double seconds(void)
+{
+	struct timespec t;
+
+	must(clock_gettime(CLOCK_MONOTONIC, &t));
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+void until_asleep(const pid_t *tid)
+{
+	char path[64], state = 0;
+	FILE *f;
+	int i;
+
+	for (i = 0; i < 5 || state != 'S'; i++) {
+		usleep(2000);
+		if (!__atomic_load_n(tid, __ATOMIC_RELAXED))
+			continue;
+		sprintf(path, "/proc/self/task/%d/stat", *tid);
+		f = fopen(path, "r");
+		check(f && fscanf(f, "%*d %*s %c", &state) == 1);
+		fclose(f);
+	}
 }

@@ -57,4 +57,9 @@ const char *error_name(int error);
 		     error_name(error));				\
 } while (0)
 
+/* CLOCK_MONOTONIC */
+double seconds(void);
+/* Until a thread has written its number to @tid, and sleeps in a system call. */
+void until_asleep(const pid_t *tid);
+
 #endif

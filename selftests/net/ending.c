@@ -163,6 +163,11 @@ CASE(ending, shutdown_for_reading)
 	check(ws_poll(self->link.ws) & POLLRDHUP);
 	equal(5, ws_send(self->link.ws, OP_TEXT, "hello", 5, 0));
 	wire_expect(WIRE, OP_TEXT, true, "hello", 5);
+	/* it was the end, whatever comes */
+	put(OUT, .opcode = OP_TEXT, .text = "too late");
+	peer_write(LINK);
+	r = ws_receive(LINK, buffer, sizeof(buffer), 0);
+	check(!r.error && !r.n && !(r.flags & MSG_EOR));
 }
 
 CASE(ending, shutdown_for_both)

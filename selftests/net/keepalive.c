@@ -46,14 +46,6 @@ CASE(keepalive, pings_and_round_trip_time)
 	expect_nothing(LINK);
 }
 
-static double seconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec / 1e9;
-}
-
 /* Bytes of a message that does not end, more often than the interval says; the longest time between two of them. */
 static double trickle(struct link *l, double duration)
 {
@@ -196,6 +188,35 @@ CASE(keepalive, silent_peer_and_a_waiting_reader)
 }
 
 /* Without an interval there are none, and the old ones end when it is taken away. */
+/*
+ * A peer that takes what it is sent slowly, and has nothing to say, is not dead: the ping stands behind what is still to go, or finds
+ * no room at first.
+ */
+CASE(keepalive, slow_peer)
+{
+	enum { LEN = 1000, INTERVAL = 100, TIME = 1000 };
+	unsigned char *bytes = new_pattern(LEN, 7);
+	int sent = 0, i;
+
+	link_start_narrow(LINK, 16384);
+	do
+		while (ws_send(self->link.ws, OP_BINARY, bytes, LEN, MSG_DONTWAIT | MSG_NOSIGNAL) == LEN)
+			sent++;
+	while (!ws_stuck(LINK));
+	check(sent > 100);
+	every(LINK, INTERVAL, TIME);
+	for (i = 0; i < sent; i++) {
+		equal(WIRE_FRAME, wire_read(WIRE));
+		equal(OP_BINARY, self->link.wire.seen.opcode);
+		usleep(4000 * TIME / sent);
+	}
+	do
+		equal(WIRE_FRAME, wire_read(WIRE));
+	while (self->link.wire.seen.opcode != OP_PING);
+	equal(WEBSOCKET_STATE_OPEN, ws_info(self->link.ws).state);
+	free(bytes);
+}
+
 CASE(keepalive, switched_off)
 {
 	__u32 pings;

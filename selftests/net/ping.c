@@ -194,14 +194,6 @@ CASE(ping, pong_delivered_if_wanted)
 	expect_nothing(LINK);
 }
 
-static double seconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec / 1e9;
-}
-
 /* Pitfall 17: TCP_CORK and Nagle hold data for 200 ms, pongs never. The best of five: a machine may be busy. */
 CASE(ping, pitfall17_not_corked)
 {

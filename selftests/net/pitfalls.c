@@ -51,21 +51,9 @@ static void *plain_send(void *argument)
 
 static void in_tcp_start(struct in_tcp *t, struct link *l, void *(*call)(void *))
 {
-	char path[64], state = 0;
-	FILE *f;
-	int i;
-
 	*t = (struct in_tcp){ .link = l };
 	check(!pthread_create(&t->thread, NULL, call, t));
-	for (i = 0; i < 5 || state != 'S'; i++) {
-		usleep(2000);
-		if (!t->tid)
-			continue;
-		sprintf(path, "/proc/self/task/%d/stat", t->tid);
-		f = fopen(path, "r");
-		check(f && fscanf(f, "%*d %*s %c", &state) == 1);
-		fclose(f);
-	}
+	until_asleep(&t->tid);
 }
 
 /* Row 25, pitfall 5: it takes bytes of a frame: the framing is lost, nothing else is. */

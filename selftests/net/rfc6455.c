@@ -11,14 +11,6 @@
 
 FIXTURE_ROLES(rfc6455);
 
-static double seconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec / 1e9;
-}
-
 /* 5.3: control frames too; wire_read() refuses a frame that is masked by the wrong side, or not by the right one. */
 CASE(rfc6455, control_frames_have_fresh_keys)
 {

@@ -5,7 +5,10 @@
  * message arrives intact, every short write ends at a frame boundary, no control frame stands inside another.
  * time limit: 240 s
  */
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/time.h>
 
 #include "shapes.h"
@@ -328,6 +331,104 @@ CASE(send_full, row53_shutdown)
 	}
 	equal(at, have);
 	wire_expect_end(WIRE);
+}
+
+struct sender { FIXTURE_DATA(send_full) *self; pid_t tid; };
+
+static void *send_all(void *argument)
+{
+	struct sender *s = argument;
+	ssize_t n;
+
+	__atomic_store_n(&s->tid, gettid(), __ATOMIC_RELAXED);
+	n = ws_send(s->self->link.ws, 0, s->self->bytes, BIG, MSG_NOSIGNAL);
+	check(n > 0 ? n < BIG : n == -1 && errno == EPIPE);
+	return NULL;
+}
+
+/* Close comes behind what was taken; nobody waits for more room. */
+CASE(send_full, close_ends_another_send)
+{
+	struct sender sender = { .self = self };
+	pthread_t thread;
+
+	link_configure(LINK, &(struct websocket_config){ .close_timeout_ms = 3600000 });
+	fill(LINK, self->bytes, BIG);
+	check(!pthread_create(&thread, NULL, send_all, &sender));
+	until_asleep(&sender.tid);
+	equal(0, ws_poll(self->link.ws) & POLLOUT);
+	equal(0, ws_send(self->link.ws, OP_CLOSE, "", 0, 0));
+	check(!pthread_join(thread, NULL));
+	check(ws_poll(self->link.ws) & POLLOUT);
+	refuses(EPIPE, ws_send(self->link.ws, OP_BINARY, "x", 1, MSG_NOSIGNAL));
+}
+
+/* The next message is the first @len bytes. */
+static void read_one(struct link *l, const unsigned char *bytes, size_t len)
+{
+	size_t have = 0;
+
+	do {
+		equal(WIRE_FRAME, wire_read(&l->wire));
+		check(have + l->wire.seen.len <= len);
+		check(!memcmp(bytes + have, l->wire.seen.payload, l->wire.seen.len));
+		have += l->wire.seen.len;
+	} while (!l->wire.seen.fin);
+	equal(len, have);
+}
+
+/* The file ends, so the message does; sendfile() does not wait for room for that where it may not wait. */
+CASE(send_full, sendfile_beyond_the_end)
+{
+	int file = must(memfd_create("payload", 0));
+	size_t len;
+
+	must(fcntl(self->link.ws, F_SETFL, O_NONBLOCK));
+	for (len = 100; len < 8000; len += 97) {
+		int messages = 0;
+		off_t at = 0;
+
+		must(ftruncate(file, 0));
+		equal(len, pwrite(file, self->bytes, len, 0));
+		while (sendfile(self->link.ws, file, &at, 1 << 20) > 0)
+			if (at == (off_t)len) {
+				messages++;
+				at = 0;
+			}
+		check(messages);
+		for (; messages; messages--)
+			read_one(LINK, self->bytes, len);
+		if (!at)
+			continue;
+		while (at < (off_t)len)
+			must(sendfile(self->link.ws, file, &at, 1 << 20));
+		read_one(LINK, self->bytes, len);
+	}
+	close(file);
+}
+
+/* What MSG_MORE keeps back is not waited for: the buffer would never get room. TCP would push it after 200 ms or more. */
+CASE(send_full, msg_more_fills_the_buffer)
+{
+	enum { LEN = 1000, NR = 100 };
+	double least = 100, start;
+	struct reader r;
+	int round, i;
+
+	/* segments of this host may be larger than the buffer */
+	link_close(LINK);
+	link_start_default(LINK, &variant->shape);
+	set_option(self->link.ws, SOL_SOCKET, SO_SNDBUF, 8192);
+	for (round = 0; round < 5 && least > 0.5; round++) {
+		reader_start(&r, LINK, self->bytes, LEN * NR);
+		start = seconds();
+		for (i = 0; i < NR; i++)
+			equal(LEN, ws_send(self->link.ws, i ? 0 : OP_BINARY, self->bytes + i * LEN, LEN, i < NR - 1 ? MSG_MORE : 0));
+		reader_end(&r);
+		least = seconds() - start < least ? seconds() - start : least;
+	}
+	if (least > 0.5)
+		fail("%.1f s at least", least);
 }
 
 CASE(send_full, row53_close)
