@@ -540,4 +540,74 @@ CASE(regress_rx, close_towards_one_of_ours)
 		fail("%d of %d connections were reset", resets, ROUNDS);
 }
 
+/* A call that waits for all of a message. */
+struct whole_reader { struct link *l; pid_t tid; struct received r; unsigned char bytes[STREAM]; };
+
+static void *read_whole(void *argument)
+{
+	struct whole_reader *w = argument;
+
+	__atomic_store_n(&w->tid, gettid(), __ATOMIC_RELAXED);
+	w->r = ws_recvmsg(w->l->ws, w->bytes, sizeof(w->bytes), MSG_WAITALL);
+	return NULL;
+}
+
+/* On the CPU of the reader, which does not run as long as this thread has something to do. */
+static void before_all_others(bool on)
+{
+	struct sched_param p = { .sched_priority = on };
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	must(sched_setaffinity(0, sizeof(one), &one));
+	must(sched_setscheduler(0, on ? SCHED_FIFO : SCHED_OTHER, &p));
+}
+
+/* It has part of a message and waits for the rest, which another reader takes: the next message is not what it waits for. */
+CASE(regress_rx, waitall_beside_another_reader)
+{
+	enum { LEN = 20000 };
+	unsigned char *bytes = new_pattern(LEN, 95), other[LEN];
+	struct whole_reader *w = calloc(1, sizeof(*w));
+	size_t sent, have = 0;
+	struct received r;
+	pthread_t thread;
+
+	again(LINK, 4096, &(struct websocket_config){});
+	put(OUT, .opcode = OP_BINARY, .payload = bytes, .len = LEN);
+	before_all_others(false);
+	w->l = LINK;
+	check(!pthread_create(&thread, NULL, read_whole, w));
+	until_asleep(&w->tid);
+	/* as long as the first reader takes what comes */
+	for (sent = 0; sent < LEN / 2; sent += 500) {
+		equal(500, send(self->link.peer, self->link.out.bytes + sent, 500, 0));
+		until_asleep(&w->tid);
+	}
+	before_all_others(true);
+	for (r.flags = 0; !(r.flags & MSG_EOR);) {
+		size_t n = self->link.out.len - sent < 500 ? self->link.out.len - sent : 500;
+
+		equal(n, send(self->link.peer, self->link.out.bytes + sent, n, 0));
+		sent += n;
+		r = ws_recvmsg(self->link.ws, other + have, sizeof(other) - have, MSG_DONTWAIT);
+		if (r.error == EAGAIN)
+			continue;
+		check(r.n > 0);
+		have += r.n;
+	}
+	stream_clear(OUT);
+	put(OUT, .opcode = OP_TEXT, .text = "the next message");
+	peer_write(LINK);
+	before_all_others(false);
+	check(!pthread_join(thread, NULL));
+	check(w->r.n > 0 && !(w->r.flags & MSG_EOR));
+	equal(LEN, w->r.n + have);
+	check(!memcmp(w->bytes, bytes, w->r.n) && !memcmp(other, bytes + w->r.n, have));
+	expect_text(LINK, "the next message");
+	free(bytes);
+	free(w);
+}
+
 SELFTEST_MAIN

@@ -3,7 +3,11 @@
  * Sending, what once went wrong: frames that are held back and joined (sendmmsg), batches that end in a bad buffer
  * while TCP takes only part, EPOLLOUT after another thread's message, writers from before the start.
  */
+#include <linux/sockios.h>
+#include <poll.h>
+#include <pthread.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 
@@ -518,6 +522,52 @@ CASE(regress_tx, raw_bytes_are_noticed_by_a_pong)
 	expect_error(LINK, EPIPE);
 	link_close_ws(LINK);
 	check(!pthread_join(drainer, NULL));
+}
+
+struct sink { int fd; bool stop; };
+
+/* Takes what comes and does not look at it. */
+static void *sink(void *argument)
+{
+	static char nowhere[1 << 20];
+	struct sink *s = argument;
+
+	while (!__atomic_load_n(&s->stop, __ATOMIC_RELAXED))
+		if (recv(s->fd, nowhere, sizeof(nowhere), MSG_TRUNC | MSG_DONTWAIT) < 0)
+			poll(&(struct pollfd){ .fd = s->fd, .events = POLLIN }, 1, 10);
+	return NULL;
+}
+
+/* Between two pings more is sent than half of TCP's sequence numbers: the pongs before are not on their way again. */
+TEST_F_TIMEOUT(regress_tx, pings_two_gigabytes_apart, 300)
+{
+	enum { PIECE = 1 << 20, PIECES = 2200 };
+	unsigned char *bytes = new_pattern(PIECE, 96);
+	struct sink s = { .fd = self->link.peer };
+	pthread_t thread;
+	int i, left;
+
+	self->link.shape.segmentation = SEGMENT_ALL;
+	for (i = 0; i < 16; i++)
+		put(OUT, .opcode = OP_PING, .text = "ping");
+	peer_write(LINK);
+	for (i = 0; i < 16; i++)
+		wire_expect(WIRE, OP_PONG, true, "ping", 4);
+	check(!pthread_create(&thread, NULL, sink, &s));
+	for (i = 0; i < PIECES; i++)
+		equal(PIECE, ws_send(self->link.ws, OP_BINARY, bytes, PIECE, 0));
+	do
+		must(ioctl(self->link.ws, SIOCOUTQ, &left));
+	while (left);
+	do
+		must(ioctl(self->link.peer, SIOCINQ, &left));
+	while (left);
+	__atomic_store_n(&s.stop, true, __ATOMIC_RELAXED);
+	check(!pthread_join(thread, NULL));
+	put(OUT, .opcode = OP_PING, .text = "pong?");
+	peer_write(LINK);
+	wire_expect(WIRE, OP_PONG, true, "pong?", 5);
+	free(bytes);
 }
 
 SELFTEST_MAIN
