@@ -18,8 +18,8 @@
 #   make bench-proxy      what nginx, HAProxy and stunnel cost in front
 #   make install          below DESTDIR; PREFIX is /usr/local
 #   make deb              Debian packages, in build/deb
-#   make check-dkms       dkms add, build, install from the tree, there
 #   make check-deb        installs, uses and purges them in a clean Debian in a virtual machine
+#   make check-dkms       dkms add, build, install from the tree, there
 #
 # W=1 and C=1 are kbuild's: more compiler warnings, sparse.  Everything that is made goes
 # to build/: build/KERNEL/websocket.ko is the module for selftests/vm/kernel KERNEL, and

@@ -22,7 +22,8 @@
  * have been read up to exactly its last byte, and frames that came with it are not lost. Later WEBSOCKET_CONFIG calls
  * may change limits, timers and flags, not the role; WEBSOCKET_F_NO_UTF8 counts from the next message on. The start succeeds
  * also when bad frames or the peer's end are queued: receiving tells of them. It sets TCP_NODELAY and SO_OOBINLINE. Before it,
- * WEBSOCKET_CONFIG reads as zeros. getsockopt() fills a buffer that is too small as far as it goes, and returns that length.
+ * WEBSOCKET_CONFIG reads as zeros. TCP_INQ and TCP_ZEROCOPY_RECEIVE are
+ * EOPNOTSUPP from TCP_ULP on. getsockopt() fills a buffer that is too small as far as it goes, and returns that length.
  *
  *	TCP_ULP		ENOENT		the module is not loaded, and the caller may not load it (CAP_NET_ADMIN)
  *			EEXIST		the socket has an upper layer protocol
@@ -31,7 +32,7 @@
  *			EBUSY		the socket belongs to another kernel user (KCM, a sockmap; see websocket(7))
  *			ENOMEM
  *	WEBSOCKET_CONFIG EINVAL		shorter than 4 bytes, an unknown flag, a time above WEBSOCKET_MAX_MS, a change of role
- *			E2BIG		longer than this kernel knows, and not zero there
+ *			E2BIG		longer than this kernel knows, and not zero there; longer than a page
  *			ENOTCONN	the connection ended before the start
  *			EFAULT
  *
@@ -77,7 +78,7 @@
  *				Close had none, 1006 if the connection ended without Close.
  *	-1			EAGAIN, EINTR, EFAULT; EOPNOTSUPP for MSG_OOB and MSG_TRUNC; or the error of the connection
  *
- * Complete messages always come first. After them an ended connection keeps returning the same result, the end or the
+ * Complete messages always come first (but for EPIPE, below). After them an ended connection keeps returning the same result, the end or the
  * error, however often it is asked:
  *
  *	errno		sent	why the connection failed
@@ -92,10 +93,10 @@
  *	ECONNABORTED	-	TLS: an alert
  *	EKEYEXPIRED	1011	TLS: the peer changed its keys
  *	EPIPE		-	somebody else read or wrote this connection's bytes (a thread that was blocked in recv() or
- *				send() when the protocol started): the framing is lost
+ *				send() when the protocol started): the framing is lost, and what is unread with it
  *
- * A buffer of 0 bytes takes nothing: the call waits for a message and returns 0 without MSG_EOR, with a record that has the message's
- * opcode (read() returns 0 at once). A control buffer that is too small for the record costs the record alone (MSG_CTRUNC); an
+ * A buffer of 0 bytes takes nothing but an empty message: the call waits for a message and returns 0 without MSG_EOR, with a record that
+ * has the message's opcode (read() returns 0 at once). A control buffer that is too small for the record costs the record alone (MSG_CTRUNC); an
  * empty message is then shown all the same. After shutdown(SHUT_RD) what has come can be read, then the end. MSG_ERRQUEUE reads the
  * socket's error queue, as for TCP: transmit time stamps, whose SOF_TIMESTAMPING_OPT_ID counts bytes of the stream, frame headers and
  * the kernel's own control frames included. TCP_INQ is refused (EOPNOTSUPP).
@@ -105,7 +106,8 @@
  * latest (RFC 6455 5.5.3).
  *
  * read() and recv() work too. SIOCINQ says how many bytes of the first frame can be read now; SO_RCVLOWAT has no effect.
- * MSG_PEEK shows and changes nothing. MSG_WAITALL waits for the end of the message (or a full buffer). With WEBSOCKET_F_PING or
+ * MSG_PEEK shows and changes nothing. MSG_WAITALL waits for the end of the message (or a full buffer), and takes one message
+ * also with WEBSOCKET_F_BATCH; it is short after a time-out or signal, at the end, and when another reader takes the rest. With WEBSOCKET_F_PING or
  * WEBSOCKET_F_PONG the peer's control frames are delivered too, as messages of that opcode; one that stands between the
  * fragments of a message splits it: the part before it comes without MSG_EOR.
  *
@@ -139,35 +141,37 @@
  * bytes together (RFC 6455 5.5.1); after it nothing but the peer's messages and its Close is expected, and sends are EPIPE.
  *
  *	EAGAIN		nothing fits now: wait for EPOLLOUT
- *	EINVAL		an unknown opcode or record; an opcode other than the open message's; MSG_MORE with a control frame; a
- *			batch whose lengths do not add up; a Close payload that RFC 6455 7.4 forbids
+ *	EINVAL		an unknown opcode or record; an opcode other than the open message's; MSG_MORE with a control frame or a
+ *			batch; a batch whose lengths do not add up, or while a message is open; a Close payload that RFC 6455 7.4 forbids
  *	EMSGSIZE	a control frame of more than 125 bytes
  *	EPIPE		after Close or shutdown (and SIGPIPE, unless MSG_NOSIGNAL)
  *	EOPNOTSUPP	MSG_OOB, MSG_ZEROCOPY, MSG_FASTOPEN
  *	EFAULT, EINTR, ENOMEM, and the errors of the connection above, which come before EPIPE
  *
- * What is wrong with the call itself (records, an opcode other than the open message's, EMSGSIZE, EOPNOTSUPP) is said first, also
- * when nothing would fit; then the connection's error or EPIPE; then a bad Close payload (EINVAL); EAGAIN last.
+ * What is wrong with the call itself (records, an opcode other than the open message's, EMSGSIZE, EOPNOTSUPP, the address of a control
+ * frame's payload) is said first, also when nothing would fit; then the connection's error or EPIPE; then a bad Close payload (EINVAL);
+ * then EAGAIN; then a batch while a message is open, and the address of a message.
  *
  * ENDING
  *
  * A program that wants to close in order sends CLOSE, or calls shutdown(SHUT_WR), receives until the end, and calls close().
  * shutdown(SHUT_WR) sends Close 1000, then FIN; messages of the peer can still be read. close() sends Close (1000, or 1001
  * if the process is dying; a hint only) when no message is left unread, and resets the connection otherwise, as TCP does; with
- * SO_LINGER and a time of 0 it resets the connection and sends nothing.
+ * SO_LINGER and a time of 0, or after ETIMEDOUT, it resets the connection and sends nothing.
  * When the peer closes, the kernel answers its Close with its code, and (server role) ends the TCP connection: at once, if the
  * program waits for messages. If messages are unread, or the program has read one and not come back, the answer waits until it asks
  * for more (a receive or poll() finds nothing before the end), so that its replies still go out; but not longer than
- * close_timeout_ms, or 250 ms when nothing is unread. The same goes for the Close that a bad frame is answered with. recvmmsg() and
+ * close_timeout_ms since it came or since the last read, or 250 ms when nothing is unread or half sent. The same goes for the Close that a bad frame is answered with. recvmmsg() and
  * io_uring's multishot requests come back by themselves.
  *
  * POLL
  *
- * EPOLLIN	a message, or a part that recvmsg() would return, or the end, or an error
- * EPOLLRDHUP	the peer sent Close or FIN
- * EPOLLOUT	a message may be sent
+ * EPOLLIN	a message (also an empty one, which a caller without a control buffer is not shown), or a part that recvmsg() would
+ *		return, or the end, or an error
+ * EPOLLRDHUP	no more messages will come: Close, FIN, failure, SHUT_RD
+ * EPOLLOUT	a message may be sent, or a send would fail at once
  * EPOLLHUP	both directions ended
- * EPOLLERR	the connection failed and nothing is left to read before the error
+ * EPOLLERR	the connection failed and nothing is left to read before the error; or the error queue is not empty
  */
 #ifndef _UAPI_LINUX_WEBSOCKET_H
 #define _UAPI_LINUX_WEBSOCKET_H
@@ -217,10 +221,10 @@
  *	to an eighth, downwards.
  * @max_message: bytes of payload in one message from the peer. A larger one fails the connection (Close 1009, EMSGSIZE) when
  *	the header that announces it arrives. Default (0): 1 MiB.
- * @pong_timeout_ms: after such a ping, end the connection (ETIMEDOUT) when nothing at all was received for so long. Default
- *	(0): 10,000.
+ * @pong_timeout_ms: after such a ping, end the connection (ETIMEDOUT) when nothing at all was received for so long, counted anew as long
+ *	as the peer's TCP takes what was sent before the ping. Default (0): 10,000.
  * @close_timeout_ms: after our Close, how long to wait for the peer's, while the socket is open; then the connection ends with
- *	ETIMEDOUT. A client that has both waits as long for the server's FIN before it sends its own. Default (0): 5,000.
+ *	ETIMEDOUT. Also how long the answer to the peer's Close may wait for the program. A client that has both waits as long for the server's FIN before it sends its own. Default (0): 5,000.
  *
  * The structure may grow at its end. A shorter one means defaults for the rest; a longer one must be zero past what the
  * kernel knows. getsockopt() returns the values in force, defaults filled in.
@@ -295,7 +299,8 @@ struct websocket_batch {
  *	of them (RFC 6455 5.5.3).
  * @rtt_us: microseconds from the last ping of the kernel's keep-alive to its pong; 0: none yet
  * @skipped_messages: empty messages not shown to a caller without a control buffer
- * @unread_bytes: bytes of complete messages waiting to be read, their headers included
+ * @unread_bytes: bytes that can be read now, their headers included: complete messages, control frames that are delivered, and the parts of
+ *	a message that comes in parts
  * @partial_bytes: payload bytes announced so far of the message that is not complete yet
  *
  * The structure may grow at its end; getsockopt() copies at most what it has and returns the length.
@@ -325,7 +330,8 @@ struct websocket_info {
 };
 
 /*
- * The attribute inside INET_DIAG_ULP_INFO that holds struct websocket_info, beside INET_ULP_INFO_NAME ("websocket").
+ * The attribute inside INET_DIAG_ULP_INFO that holds struct websocket_info, beside INET_ULP_INFO_NAME ("websocket"; over TLS
+ * "tls,websocket", and TLS' own attributes).
  * The number is far above those of include/uapi/linux/inet_diag.h.
  */
 #define WEBSOCKET_ULP_INFO	0x57

@@ -260,7 +260,7 @@ KWS_API int kws_attach(int fd);
 /**
  * kws_start - setsockopt(WEBSOCKET_CONFIG): from here on the socket carries messages; or change limits later
  * @config: NULL: server role, defaults
- * Return: 0; -ENOPROTOOPT: kws_attach() did not come first; -EINVAL, -ENOTCONN: <linux/websocket.h>.
+ * Return: 0; -ENOPROTOOPT: kws_attach() did not come first; -EINVAL, -E2BIG, -ENOTCONN: <linux/websocket.h>.
  */
 KWS_API int kws_start(int fd, const struct websocket_config *config);
 
@@ -294,7 +294,7 @@ static inline bool kws_is_end(const struct kws_message *msg)
  * One message with WEBSOCKET_F_BATCH too; msg->frame_left is 0 then where it is not known.
  *
  * Return: bytes. 0 is an empty message, or the end: ask kws_is_end(). -EAGAIN, -EINTR, -EFAULT, or why the connection
- * failed: -EPROTO, -EILSEQ, -EMSGSIZE, -ETIMEDOUT, -ECONNRESET, -EPIPE.
+ * failed: -EPROTO, -EILSEQ, -EMSGSIZE, -ETIMEDOUT, -ECONNRESET, -EPIPE, and what else <linux/websocket.h> lists.
  */
 KWS_API ssize_t kws_recv(int fd, void *buf, size_t len, int flags, struct kws_message *msg);
 
@@ -490,7 +490,7 @@ KWS_API void kws_handover_free(struct kws_handover *h);
 
 /**
  * kws_handover_add - put a descriptor in; it stays the caller's
- * @name: 1 to 31 bytes of [a-zA-Z0-9_.-]: what it is; NULL: "socket"
+ * @name: 1 to 31 bytes of [a-zA-Z0-9_.-], not "kws.state": what it is; NULL: "socket"
  * Return: its index, from 0; -EINVAL; -ENOMEM.
  */
 KWS_API int kws_handover_add(struct kws_handover *h, int fd, const char *name);
@@ -498,7 +498,7 @@ KWS_API int kws_handover_add(struct kws_handover *h, int fd, const char *name);
 /* kws_handover_state - what the application itself has to keep; copied (to a memfd). Return: 0 or -errno. */
 KWS_API int kws_handover_state(struct kws_handover *h, const void *state, size_t len);
 
-/* kws_handover_get_state - the same; NULL: there is none. Lives as long as @h. */
+/* kws_handover_get_state - that of the predecessor; NULL: there is none, or it is empty. Lives as long as @h. */
 KWS_API const void *kws_handover_get_state(const struct kws_handover *h, size_t *len);
 
 /* kws_handover_count - descriptors in it. */
@@ -525,8 +525,9 @@ KWS_API int kws_handover_send(struct kws_handover *h, const char *path, int time
 
 /**
  * kws_handover_receive - ask the predecessor
- * @timeout_ms: how long to wait until it listens at @path and has sent all; 0: it listens, or there is none
- * Return: the handover; NULL with errno ENOENT: no predecessor; ETIMEDOUT; EPROTO: what came is no handover; ENOMEM.
+ * @timeout_ms: how long to wait until it listens at @path; 0: it listens, or there is none
+ * Return: the handover; NULL with errno ENOENT: no predecessor; ETIMEDOUT: it stalled for 10 s while it sent; EPROTO: what came is no
+ * handover; ENOMEM; or what the socket calls say.
  */
 KWS_API struct kws_handover *kws_handover_receive(const char *path, int timeout_ms);
 
@@ -542,7 +543,10 @@ KWS_API struct kws_handover *kws_handover_receive_fd(int sock);
  */
 KWS_API int kws_handover_notify(const char *state, int fd);
 
-/* kws_handover_store - give one descriptor to the service manager to keep; kws_handover_forget - it need not any longer, by name. */
+/**
+ * kws_handover_store - give one descriptor to the service manager to keep; kws_handover_forget - it need not any longer, by name
+ * Return: as kws_handover_notify()
+ */
 KWS_API int kws_handover_store(int fd, const char *name);
 KWS_API int kws_handover_forget(const char *name);
 

@@ -41,7 +41,8 @@ static const char help[] =
 "  -h, --help             this text\n"
 "\n"
 "Exit status: 0 closed in order; 1 usage; 2 no connection; 3 the connection failed;\n"
-"4 too late; 5 closed by the server too early, or with another code than 1000 and 1001.\n";
+"4 too late; 5 closed by the server too early, or with another code than 1000, 1001,\n"
+"none, and that of -c.\n";
 
 /**
  * struct client - everything

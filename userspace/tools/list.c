@@ -14,7 +14,7 @@
 #include "watch.h"
 
 static const char help[] =
-"usage: kws list [OPTION]... [SECS]\n"
+"usage: kws list [OPTION]... [-w [SECS]]\n"
 "\n"
 "Lists the WebSockets of this network namespace that the kernel runs, whoever has them:\n"
 "state, role, addresses, messages and bytes each way, pings received and sent, unread\n"

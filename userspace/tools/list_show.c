@@ -252,7 +252,7 @@ static void json_owners(const struct view *v, const struct entry *e)
 
 static void json_flags(uint32_t flags)
 {
-	static const char *const names[] = { "client", "no-utf8", "ping", "pong", "batch", "text" };
+	static const char *const names[] = { "client", "no-utf8", "ping", "pong", "batch", "text", "cork" };
 
 	json_begin("flags", '[');
 	for (unsigned int i = 0; i < sizeof(names) / sizeof(*names); i++)
@@ -282,6 +282,7 @@ static void json_entry(const struct view *v, const struct entry *e)
 	json_string("error_name", error ? error : "");
 	json_u64("sent_close_code", e->info.sent_close_code);
 	json_u64("received_close_code", e->info.received_close_code);
+	json_u64("close_reason_len", e->info.close_reason_len);
 	json_counters(&e->info);
 	if (v->rates && v->seconds)
 		json_rates(v, e);

@@ -15,7 +15,7 @@
 #define COUNTERS_MAX	256
 
 static const char help[] =
-"usage: kws stat [OPTION]... [SECS]\n"
+"usage: kws stat [OPTION]... [-w [SECS]]\n"
 "\n"
 "Shows what the module has counted in this network namespace since it was loaded.\n"
 "\n"
