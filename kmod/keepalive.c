@@ -145,7 +145,7 @@ void ws_timer_ping(struct sock *sk, struct ws *ws)
 		ws_timer_retry_memory(sk, ws);
 	if (err)
 		return;
-	ws->ping_seq = tcp_sk(sk)->write_seq;
+	ws->ping_seq = tcp_sk(sk)->write_seq + (ws->rest.page ? ws->rest.len : 0);
 	ws->ping_id = id;
 	ws->ping_us = tcp_clock_us();
 	ws->ping_timed = true;
@@ -156,10 +156,12 @@ void ws_timer_ping(struct sock *sk, struct ws *ws)
 /* Has the peer's TCP taken more since the last look, of what stands before the ping? */
 static bool ping_under_way(const struct sock *sk, struct ws *ws)
 {
+	const struct tcp_sock *tp = tcp_sk(sk);
 	u32 last = ws->ping_una;
 
-	ws->ping_una = tcp_sk(sk)->snd_una;
-	return ws->ping_una != last && (ws->ping_due || ws->rest.page || !ws_tx_acked(sk, ws->ping_seq));
+	ws->ping_una = tp->snd_una;
+	return tp->snd_una != last &&
+	       (ws->ping_due || after(ws->ping_seq, tp->write_seq) || !ws_tx_acked(sk, ws->ping_seq));
 }
 
 static void keep_alive(struct sock *sk, struct ws *ws)

@@ -669,7 +669,7 @@ void ws_splice_eof(struct socket *sock)
 		return;
 	lock_sock(sk);
 	if (ws_over_tls(ws)) {
-		ws_tls_wait_push(sk, ws);
+		ws_tls_push_all(sk, ws, false);
 		ws_tls_promise(ws);
 	}
 	/* a sender that sleeps in the middle of the message ends it */

@@ -505,7 +505,7 @@ int ws_tx_control(struct sock *sk, struct ws *ws, u8 opcode, const void *data, u
 void ws_tx_close(struct sock *sk, struct ws *ws)
 {
 	struct tcp_mode saved;
-	int queued;
+	u32 seq;
 
 	ws_assert_locked(sk);
 	if (!ws->rest.page)
@@ -516,11 +516,11 @@ void ws_tx_close(struct sock *sk, struct ws *ws)
 	}
 	/* at its memory limit TCP takes one piece at a time */
 	do {
-		queued = sk->sk_wmem_queued;
+		seq = ws->tx_seq;
 		enter_control_mode(sk, &saved, true);
 		ws_tx_flush(sk, ws);
 		leave_control_mode(sk, &saved, true);
-	} while (ws->rest.page && sk->sk_wmem_queued > queued);
+	} while (ws->rest.page && ws->tx_seq != seq);
 }
 
 /**

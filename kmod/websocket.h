@@ -177,7 +177,7 @@ struct ws {
 	bool retry;		/* the timer is to try sending again */
 	u32 ping_id;		/* its payload */
 	u32 ping_us;		/* its time, in microseconds */
-	u32 ping_seq;		/* write_seq behind it */
+	u32 ping_seq;		/* write_seq when TCP has it */
 	u32 ping_una;		/* snd_una when the timer looked last */
 	int error;		/* positive errno of the ended connection; 0: none. Sticky */
 	struct timer_list timer;
@@ -232,7 +232,7 @@ static inline bool ws_tx_stolen(const struct sock *sk, const struct ws *ws)
 	return ws->tx_seq != READ_ONCE(tcp_sk(sk)->write_seq) && !ws->tls;
 }
 
-/* The peer's TCP has what was sent up to the sequence number @seq, however much was sent since. */
+/* The peer's TCP has what was sent up to the sequence number @seq, which TCP has got, however much was sent since. */
 static inline bool ws_tx_acked(const struct sock *sk, u32 seq)
 {
 	const struct tcp_sock *tp = tcp_sk(sk);
