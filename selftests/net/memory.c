@@ -242,6 +242,7 @@ CASE(memory, row42_sending_at_the_limit_of_tcp)
 	char usual[64];
 	int i;
 
+	write_file(CGROUPS "/kws/memory.max", "max");
 	limit_tcp(usual, sizeof(usual));
 	for (i = 0; i < LINKS; i++) {
 		sent[i] = ws_send(self->links[i].ws, OP_BINARY, self->bytes, LEN, MSG_DONTWAIT);
