@@ -246,6 +246,8 @@ static void append(struct ws_tls *tls, struct sk_buff *skb)
 /* TLS' recvmsg() has failed. */
 static void pull_error(struct sock *sk, struct ws *ws, int err)
 {
+	struct ws_tls *tls = ws->tls;
+
 	/* its reason was in sk_err, which others take away */
 	if (strparser(sk)->stopped)
 		err = -EBADMSG;
@@ -261,12 +263,20 @@ static void pull_error(struct sock *sk, struct ws *ws, int err)
 	case -EIO:
 		fail(sk, ws, WS_FAIL_TLS_RECORD, ALERT_BAD_RECORD_MAC);
 		break;
+	case -EKEYEXPIRED:
+		/* a handshake record began like a KeyUpdate: TLS reads nothing behind it, whether it is one or not (from 6.14 on) */
+		fail(sk, ws, WS_FAIL_TLS_REKEY, WS_TLS_CLOSE_NOTIFY);
+		break;
 	default:
 		/* taken from sk_err; the connection's end was seen before (ws_mirror_error), another error is for the program */
-		if (sk->sk_state == TCP_CLOSE)
+		if (sk->sk_state == TCP_CLOSE) {
 			end(sk, ws);
-		else
-			cmpxchg(&sk->sk_err, 0, -err);
+			break;
+		}
+		cmpxchg(&sk->sk_err, 0, -err);
+		/* not at once: what is below may still be there */
+		WRITE_ONCE(tls->starved, true);
+		ws_timer_retry_memory(sk, ws);
 	}
 }
 

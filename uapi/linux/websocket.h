@@ -90,7 +90,7 @@
  *				once, and nothing is lost
  *	EBADMSG		-	TLS: a broken record
  *	ECONNABORTED	-	TLS: an alert
- *	EKEYEXPIRED	1011	TLS: the peer changed its keys
+ *	EKEYEXPIRED	1011	TLS: the peer changed its keys, or, as kernels from 6.14 on see it, a handshake record began as if it did
  *	EPIPE		-	somebody else read or wrote this connection's bytes (a thread that was blocked in recv() or
  *				send() when the protocol started): the framing is lost
  *

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Over kTLS, what went wrong once: calls that did not come back, work without end, and windows that stayed shut. Both ends have keys made
+ * up here.
+ */
+#include "keys.h"
+#include "shapes.h"
+
+FIXTURE(tls_regress) { struct link link; };
+FIXTURE_VARIANT(tls_regress) { struct shape shape; unsigned int version; };
+FIXTURE_VARIANT_ADD(tls_regress, v4_tls12) { .shape = { SEGMENT_ALL, IPV4, false, false }, .version = TLS_1_2_VERSION };
+FIXTURE_VARIANT_ADD(tls_regress, v6_client_tls13) { .shape = { SEGMENT_ALL, IPV6, false, true }, .version = TLS_1_3_VERSION };
+
+FIXTURE_SETUP(tls_regress)
+{
+	link_tls = variant->version;
+	link_start_default(LINK, &variant->shape);
+}
+
+FIXTURE_TEARDOWN(tls_regress)
+{
+	link_close(LINK);
+}
+
+/* The work item does nothing for a while. */
+static void comes_to_rest(void)
+{
+	long long now = counter("TlsWork"), before = -1;
+	int i;
+
+	for (i = 0; i < 100 && now != before; i++) {
+		usleep(20000);
+		before = now;
+		now = counter("TlsWork");
+	}
+	equal(before, now);
+}
+
+/* Behind such a handshake record newer kernels' TLS reads nothing more; to older ones, and to us, it means nothing. */
+static void still_there_or_rekey(struct link *l)
+{
+	struct received r;
+	char buffer[16];
+
+	put(&l->out, .opcode = OP_TEXT, .text = "behind");
+	peer_write(l);
+	peer_settle(l);
+	comes_to_rest();
+	ws_wait(l->ws, POLLIN);
+	r = ws_recvmsg(l->ws, buffer, sizeof(buffer), 0);
+	if (r.n == 6) {
+		expect_nothing(l);
+	} else {
+		expect_error(l, EKEYEXPIRED);
+		wire_expect_close(&l->wire, 1011);
+		wire_expect_end(&l->wire);
+	}
+	comes_to_rest();
+}
+
+/* The first byte of a record, but not of a message, is that of a KeyUpdate. */
+CASE(tls_regress, row62_ticket_in_two_records)
+{
+	static const unsigned char ticket[] = { 4, 0, 0, 6, 1, 2, 3, 24, 5, 6 };
+
+	tls_send_record(self->link.peer, RECORD_HANDSHAKE, ticket, 7);
+	tls_send_record(self->link.peer, RECORD_HANDSHAKE, ticket + 7, 3);
+	still_there_or_rekey(LINK);
+}
+
+CASE(tls_regress, row62_one_byte_of_a_key_update)
+{
+	tls_send_record(self->link.peer, RECORD_HANDSHAKE, "\30", 1);
+	still_there_or_rekey(LINK);
+}
+
+CASE(tls_regress, row62_one_byte_of_a_key_update_then_fin)
+{
+	struct received r;
+	char buffer[16];
+
+	tls_send_record(self->link.peer, RECORD_HANDSHAKE, "\30", 1);
+	must(shutdown(self->link.peer, SHUT_WR));
+	ws_wait(self->link.ws, POLLIN);
+	r = ws_recvmsg(self->link.ws, buffer, sizeof(buffer), 0);
+	if (r.n)
+		expect_error(LINK, EKEYEXPIRED);
+	else
+		expect_end(LINK, 1006);
+	comes_to_rest();
+}
+
+SELFTEST_MAIN
