@@ -3,6 +3,9 @@
  * Over kTLS, what went wrong once: calls that did not come back, work without end, and windows that stayed shut. Both ends have keys made
  * up here.
  */
+#include <signal.h>
+#include <sys/time.h>
+
 #include "keys.h"
 #include "shapes.h"
 
@@ -88,6 +91,77 @@ CASE(tls_regress, row62_one_byte_of_a_key_update_then_fin)
 	else
 		expect_end(LINK, 1006);
 	comes_to_rest();
+}
+
+/* A peer that sends what carries nothing as fast as it is taken. */
+struct flood {
+	struct link *link;
+	bool over;
+	pthread_t thread;
+};
+
+static void *flood(void *argument)
+{
+	struct flood *f = argument;
+	struct stream *s = &f->link->out;
+
+	while (!f->over && send(f->link->peer, s->bytes, s->len, MSG_NOSIGNAL) > 0)
+		;
+	return NULL;
+}
+
+static void alarmed(int number)
+{
+	check(number == SIGALRM);
+}
+
+/* The call ends for this reason, again and again. */
+static void ends(struct link *l, int error, int flags)
+{
+	char buffer[16];
+	int i;
+
+	for (i = 0; i < 8; i++)
+		refuses(error, recv(l->ws, buffer, sizeof(buffer), flags));
+}
+
+static void flooded(struct link *l, unsigned char opcode)
+{
+	struct itimerval soon = { { 0, 20000 }, { 0, 20000 } }, never = { { 0, 0 } };
+	struct flood f = { .link = l };
+	struct timeval time_out = { 0, 20000 };
+	sigset_t alarms;
+	int i;
+
+	/* SIGALRM is for the one who reads */
+	sigemptyset(&alarms);
+	sigaddset(&alarms, SIGALRM);
+	must(sigaction(SIGALRM, &(struct sigaction){ .sa_handler = alarmed }, NULL));
+	for (i = 0; i < 5000; i++)
+		put(&l->out, .opcode = opcode);
+	check(!pthread_sigmask(SIG_BLOCK, &alarms, NULL));
+	check(!pthread_create(&f.thread, NULL, flood, &f));
+	check(!pthread_sigmask(SIG_UNBLOCK, &alarms, NULL));
+	ends(l, EAGAIN, MSG_DONTWAIT);
+	must(setitimer(ITIMER_REAL, &soon, NULL));
+	ends(l, EINTR, 0);
+	must(setitimer(ITIMER_REAL, &never, NULL));
+	must(setsockopt(l->ws, SOL_SOCKET, SO_RCVTIMEO, &time_out, sizeof(time_out)));
+	ends(l, EAGAIN, 0);
+	f.over = true;
+	must(shutdown(l->peer, SHUT_RDWR));
+	check(!pthread_join(f.thread, NULL));
+}
+
+CASE(tls_regress, row39_a_reader_in_a_flood_of_pongs)
+{
+	flooded(LINK, OP_PONG);
+}
+
+/* Which are not shown to a caller without a control buffer. */
+CASE(tls_regress, row39_a_reader_in_a_flood_of_empty_messages)
+{
+	flooded(LINK, OP_BINARY);
 }
 
 SELFTEST_MAIN
