@@ -121,6 +121,9 @@ void ws_tls_come(struct ws *ws)
 	WRITE_ONCE(tls->more, true);
 	if (tls->pulling)
 		return;
+	/* the buffer may have grown meanwhile */
+	if (unlikely(tls->stopped) && !ws_tls_full(ws->sk, ws))
+		WRITE_ONCE(tls->stopped, false);
 	if (tls->sleeper)
 		woken_wake_function(tls->sleeper, TASK_NORMAL, 0, NULL);
 	else if (!call_program(ws))

@@ -3,6 +3,7 @@
  * Over kTLS, what went wrong once: calls that did not come back, work without end, and windows that stayed shut. Both ends have keys made
  * up here.
  */
+#include <poll.h>
 #include <signal.h>
 #include <sys/time.h>
 
@@ -162,6 +163,41 @@ CASE(tls_regress, row39_a_reader_in_a_flood_of_pongs)
 CASE(tls_regress, row39_a_reader_in_a_flood_of_empty_messages)
 {
 	flooded(LINK, OP_BINARY);
+}
+
+static void large_message(const struct shape *shape, const char *rmem)
+{
+	enum { LEN = 300000 };
+	static char buffer[LEN];
+	unsigned char *bytes = new_pattern(LEN, 28);
+	ssize_t n, done;
+	struct link l;
+	FILE *f = fopen("/proc/sys/net/ipv4/tcp_rmem", "w");
+
+	check(f && fputs(rmem, f) >= 0 && !fclose(f));
+	link_start_default(&l, shape);
+	put(&l.out, .opcode = OP_BINARY, .payload = bytes, .len = LEN);
+	peer_feed(&l);
+	for (done = 0; done < LEN; done += n) {
+		if (poll(&(struct pollfd){ l.ws, POLLIN }, 1, 20000) != 1)
+			fail("tcp_rmem %s: nothing more after %zd bytes", rmem, done);
+		n = must(recv(l.ws, buffer + done, LEN - done, MSG_DONTWAIT));
+		check(n);
+	}
+	check(!memcmp(buffer, bytes, LEN));
+	peer_fed(&l);
+	link_close(&l);
+	free(bytes);
+}
+
+/* The buffer is full after it was grown: a record is larger than that, or it cannot be grown twice. */
+CASE(tls_regress, row28_small_default_buffers)
+{
+	fresh_netns();
+	large_message(&variant->shape, "4096 4096 6291456");
+	large_message(&variant->shape, "4096 16384 6291456");
+	large_message(&variant->shape, "4096 87380 100000");
+	large_message(&variant->shape, "4096 8192 16384");
 }
 
 SELFTEST_MAIN
