@@ -30,7 +30,11 @@ static int encrypt(struct sock *sk, struct ws *ws, struct msghdr *msg, size_t si
 	msg->msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL;
 	WRITE_ONCE(tls->pushing, true);
 	release_sock(sk);
-	n = ws->base->prot->sendmsg(sk, msg, size);
+	/* a thread that came before the attach may sleep there: the work item, which serves others too, does not wait for it */
+	if (unlikely(current->flags & PF_WQ_WORKER) && mutex_is_locked(&tls_get_ctx(sk)->tx_lock))
+		n = -EAGAIN;
+	else
+		n = ws->base->prot->sendmsg(sk, msg, size);
 	lock_sock(sk);
 	ws_tls_done(tls, &tls->pushing);
 	if (uncork)

@@ -144,6 +144,43 @@ CASE(door, a_reader_inside_tls)
 	must(ws_attach_tls(l->ws, &defaults));
 }
 
+static void *write_below(void *argument)
+{
+	enum { LEN = 20 << 20 };
+	struct below *b = argument;
+	void *bytes = calloc(1, LEN);
+	ssize_t n;
+
+	__atomic_store_n(&b->tid, syscall(SYS_gettid), __ATOMIC_SEQ_CST);
+	n = send(b->fd, bytes, LEN, 0);
+	free(bytes);
+	return (void *)n;
+}
+
+/* One that waits in its send() would put bytes between ours. */
+CASE(door, a_writer_inside_tls)
+{
+	static char bytes[1 << 20];
+	struct link *l = LINK;
+	struct below below = { .fd = l->ws };
+	ssize_t left = 20 << 20;
+	pthread_t thread;
+	void *sent;
+	int i;
+
+	tls_key(l->ws, variant->version, 1);
+	tls_key(l->peer, variant->version, 0);
+	check(!pthread_create(&thread, NULL, write_below, &below));
+	for (i = 0; i < 5 || !asleep(&below); i++)
+		;
+	refuses(EBUSY, ws_attach_tls(l->ws, &defaults));
+	while (left)
+		left -= must(recv(l->peer, bytes, sizeof(bytes), 0));
+	check(!pthread_join(thread, &sent));
+	equal(20 << 20, (long)sent);
+	must(ws_attach_tls(l->ws, &defaults));
+}
+
 /* Frames that are there, decrypted or not, before the attach. */
 CASE(door, row13_records_before)
 {
