@@ -442,6 +442,8 @@ void ws_tls_start(struct ws *ws)
 {
 	ws->queue = &ws->tls->queue;
 	ws->head_seq = ws->tls->tail_seq;
+	/* TLS is to be called for each byte: it counts its own records */
+	WRITE_ONCE(ws->sk->sk_rcvlowat, 1);
 }
 
 /**

@@ -253,6 +253,10 @@ static void pull_error(struct sock *sk, struct ws *ws, int err)
 		err = -EBADMSG;
 	switch (err) {
 	case -EAGAIN:
+		/* a thread that came before the attach is inside, and takes what comes */
+		if (tls_sw_ctx_rx(tls_get_ctx(sk))->reader_present)
+			fail(sk, ws, WS_FAIL_STOLEN, WS_TLS_CLOSE_NOTIFY);
+		break;
 	case -EINTR:
 	case -ERESTARTSYS:
 		break;

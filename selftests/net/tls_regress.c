@@ -26,20 +26,6 @@ FIXTURE_TEARDOWN(tls_regress)
 	link_close(LINK);
 }
 
-/* The work item does nothing for a while. */
-static void comes_to_rest(void)
-{
-	long long now = counter("TlsWork"), before = -1;
-	int i;
-
-	for (i = 0; i < 100 && now != before; i++) {
-		usleep(20000);
-		before = now;
-		now = counter("TlsWork");
-	}
-	equal(before, now);
-}
-
 /* Behind such a handshake record newer kernels' TLS reads nothing more; to older ones, and to us, it means nothing. */
 static void still_there_or_rekey(struct link *l)
 {
@@ -49,7 +35,7 @@ static void still_there_or_rekey(struct link *l)
 	put(&l->out, .opcode = OP_TEXT, .text = "behind");
 	peer_write(l);
 	peer_settle(l);
-	comes_to_rest();
+	tls_comes_to_rest();
 	ws_wait(l->ws, POLLIN);
 	r = ws_recvmsg(l->ws, buffer, sizeof(buffer), 0);
 	if (r.n == 6) {
@@ -59,7 +45,7 @@ static void still_there_or_rekey(struct link *l)
 		wire_expect_close(&l->wire, 1011);
 		wire_expect_end(&l->wire);
 	}
-	comes_to_rest();
+	tls_comes_to_rest();
 }
 
 /* The first byte of a record, but not of a message, is that of a KeyUpdate. */
@@ -91,7 +77,7 @@ CASE(tls_regress, row62_one_byte_of_a_key_update_then_fin)
 		expect_error(LINK, EKEYEXPIRED);
 	else
 		expect_end(LINK, 1006);
-	comes_to_rest();
+	tls_comes_to_rest();
 }
 
 /* A peer that sends what carries nothing as fast as it is taken. */
