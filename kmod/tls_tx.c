@@ -182,6 +182,24 @@ void ws_tls_uncork(struct ws *ws)
 }
 
 /**
+ * ws_tls_pong() - a pong is among what is to be sent
+ * @ws: its context
+ */
+void ws_tls_pong(struct ws *ws)
+{
+	ws->tls->pong = true;
+}
+
+/**
+ * ws_tls_pong_waits() - is it still?
+ * @ws: its context
+ */
+bool ws_tls_pong_waits(const struct ws *ws)
+{
+	return ws->tls->pong;
+}
+
+/**
  * ws_tls_push() - hand to TLS what is to be sent, and what follows from that
  * @sk: the socket
  * @ws: its context
@@ -206,8 +224,8 @@ void ws_tls_push(struct sock *sk, struct ws *ws)
 		} else if (!push_alert(sk, ws)) {
 			break;
 		}
-		if (ws->pongs_unacked != tls->pongs) {
-			tls->pongs = ws->pongs_unacked;
+		if (tls->pong) {
+			tls->pong = false;
 			ws->pong_seq = tcp_sk(sk)->write_seq;
 		}
 		if (waited_for(sk, ws)) {

@@ -5,7 +5,9 @@
  */
 #include <poll.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/time.h>
+#include <linux/sockios.h>
 
 #include "keys.h"
 #include "shapes.h"
@@ -184,6 +186,27 @@ CASE(tls_regress, row28_small_default_buffers)
 	large_message(&variant->shape, "4096 16384 6291456");
 	large_message(&variant->shape, "4096 87380 100000");
 	large_message(&variant->shape, "4096 8192 16384");
+}
+
+/* Pongs that nobody takes: 16 of them, and not as many as the send buffer holds. */
+CASE(tls_regress, row20_bursts_of_pings_not_read)
+{
+	static const unsigned char payload[CONTROL_MAX];
+	int left, i, j;
+
+	link_start_narrow(LINK, 4096);
+	for (i = 0; i < 30; i++) {
+		for (j = 0; j < 16; j++)
+			put(OUT, .opcode = OP_PING, .payload = payload, .len = CONTROL_MAX);
+		peer_write(LINK);
+		peer_settle(LINK);
+	}
+	for (i = 0; i < 3000 && ws_info(self->link.ws).rx_pings != 480; i++)
+		usleep(10000);
+	equal(480, ws_info(self->link.ws).rx_pings);
+	must(ioctl(self->link.ws, SIOCOUTQ, &left));
+	if (left > 16 * (CONTROL_MAX + 6 + 50))
+		fail("%d bytes of pongs wait", left);
 }
 
 SELFTEST_MAIN
