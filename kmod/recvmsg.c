@@ -475,11 +475,15 @@ static bool at_end(struct sock *sk, struct ws *ws, struct msghdr *msg, int *ret)
 }
 
 /* @from: what comes before it was looked at already (MSG_PEEK) */
-static bool worth_waking(const struct sock *sk, const struct ws *ws, u64 from)
+static bool something_is(const struct sock *sk, const struct ws *ws, u64 from)
 {
 	return READ_ONCE(ws->ready) > max(READ_ONCE(ws->head), from) || READ_ONCE(ws->error) || ws_rx_ended(ws) ||
-	       READ_ONCE(ws->ending) || READ_ONCE(sk->sk_err) || ws_source_ended(sk, ws) ||
-	       (ws_over_tls(ws) && ws_tls_waiting(ws));
+	       READ_ONCE(ws->ending) || READ_ONCE(sk->sk_err) || ws_source_ended(sk, ws);
+}
+
+static bool worth_waking(const struct sock *sk, const struct ws *ws, u64 from)
+{
+	return something_is(sk, ws, from) || (ws_over_tls(ws) && ws_tls_waiting(ws));
 }
 
 /* Sleeps with the lock dropped. Returns 0, -EAGAIN, -EINTR, -ERESTARTSYS or -EPIPE. */
@@ -568,7 +572,7 @@ static noinline_for_stack int receive_any(struct sock *sk, struct ws *ws, struct
 			t.spot = (struct ws_spot){};
 			continue;
 		}
-		if (t.copied && (timeo == 0 || signal_pending(current) || worth_waking(sk, ws, from))) {
+		if (t.copied && (timeo == 0 || signal_pending(current) || something_is(sk, ws, from))) {
 			ret = short_of_all(msg, &t);
 			break;
 		}
