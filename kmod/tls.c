@@ -209,8 +209,9 @@ void ws_tls_leave(struct sock *sk, struct ws *ws)
 {
 	struct ws_tls *tls = ws->tls;
 
+	/* TLS is asked for the end as well */
 	if (!tls->pulling && !tls->eof && !tls->starved && !ws_tls_full(sk, ws) &&
-	    (tls->more || ws_tls_readable(sk, ws)))
+	    (tls->more || sk->sk_shutdown & RCV_SHUTDOWN || ws_tls_readable(sk, ws)))
 		ws_tls_come(ws);
 }
 

@@ -44,13 +44,16 @@ static bool pullable(struct sock *sk, struct ws *ws)
 
 /*
  * What comes next has at most this size, or the rest of it comes with another call: the record that TLS has found, and what stands
- * behind it in TCP's queue.
+ * behind it in TCP's queue; or what is left of one that came when less was asked for.
  */
 static unsigned int next_size(struct sock *sk)
 {
+	struct sk_buff *left = skb_peek(&tls_sw_ctx_rx(tls_get_ctx(sk))->rx_list);
 	const struct tls_strparser *strp = strparser(sk);
 	int n = tcp_inq(sk);
 
+	if (left)
+		n = max(n, strp_msg(left)->full_len);
 	if (READ_ONCE(strp->msg_ready))
 		n = max(n, strp->stm.full_len);
 	return clamp_t(int, n, 64, PULL_MAX);
@@ -102,7 +105,7 @@ static void return_page(const struct bio_vec *bv)
 	put_page(bv->bv_page);
 }
 
-/* TLS' recvmsg() into @skb, without the lock. */
+/* TLS' recvmsg() into @skb, without the lock. @type: what it brought, which may be empty; 0: nothing. */
 static int decrypt(struct sock *sk, struct ws *ws, struct sk_buff *skb, unsigned int size, u8 *type)
 {
 	u8 cbuf[CMSG_SPACE(sizeof(u8))] __aligned(sizeof(size_t)) = {};
@@ -140,8 +143,8 @@ static int decrypt(struct sock *sk, struct ws *ws, struct sk_buff *skb, unsigned
 	}
 	if (borrowed)
 		return_page(bv);
-	*type = WS_TLS_DATA;
-	if (n > 0 && msg.msg_controllen < sizeof(cbuf) && cmsg->cmsg_level == SOL_TLS &&
+	*type = 0;
+	if (msg.msg_controllen < sizeof(cbuf) && cmsg->cmsg_level == SOL_TLS &&
 	    cmsg->cmsg_type == TLS_GET_RECORD_TYPE)
 		*type = *(u8 *)CMSG_DATA(cmsg);
 	return n;
@@ -154,7 +157,7 @@ static void end(struct sock *sk, struct ws *ws)
 	ws->base->state_change(sk);
 }
 
-/* After the peer's Close nothing fails any more. */
+/* After the peer's Close nothing fails any more, nor after what ends the messages otherwise. */
 static void fail(struct sock *sk, struct ws *ws, enum ws_failure failure, u8 alert)
 {
 	/* messages that came before come first */
@@ -163,7 +166,7 @@ static void fail(struct sock *sk, struct ws *ws, enum ws_failure failure, u8 ale
 	while (ws->scan_again);
 	ws->tls->alert = alert;
 	end(sk, ws);
-	if (!ws_rx_ended(ws))
+	if (!ws_rx_ended(ws) && !ws->ending)
 		ws_fail(sk, ws, failure);
 }
 
@@ -310,12 +313,12 @@ static int pull_one(struct sock *sk, struct ws *ws)
 		append(tls, skb);
 		return n;
 	}
-	if (n > 0)
-		handle_record(sk, ws, skb, type);
-	else if (!n)
-		end(sk, ws);
-	else
+	if (n < 0)
 		pull_error(sk, ws, n);
+	else if (!type)
+		end(sk, ws);
+	else if (type != WS_TLS_DATA)
+		handle_record(sk, ws, skb, type);
 	kfree_skb(skb);
 	return min(n, 0);
 }

@@ -209,4 +209,18 @@ CASE(tls_regress, row20_bursts_of_pings_not_read)
 		fail("%d bytes of pongs wait", left);
 }
 
+/* What comes behind the peer's Close changes nothing, though Close waits for the program. */
+CASE(tls_regress, row62_alert_behind_close)
+{
+	static const unsigned char failure[] = { 2, 40 };
+
+	put(OUT, .opcode = OP_TEXT, .text = "before");
+	put_close(OUT, 1000, "");
+	peer_write(LINK);
+	tls_send_record(self->link.peer, RECORD_ALERT, failure, 2);
+	peer_settle(LINK);
+	expect_text(LINK, "before");
+	expect_end(LINK, 1000);
+}
+
 SELFTEST_MAIN

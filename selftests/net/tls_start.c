@@ -289,6 +289,24 @@ CASE(door, row13_records_before)
 	expect_text(l, "early");
 }
 
+/* As many records as are pulled in one go, and FIN, which nobody tells of again. */
+CASE(door, row62_tickets_and_the_end_before)
+{
+	static const unsigned char ticket[] = { 4, 0, 0, 1, 0 };
+	struct link *l = LINK;
+	int i;
+
+	tls_key(l->ws, variant->version, 1);
+	tls_key(l->peer, variant->version, 0);
+	for (i = 0; i < 16; i++)
+		tls_send_record(l->peer, RECORD_HANDSHAKE, ticket, sizeof(ticket));
+	must(shutdown(l->peer, SHUT_WR));
+	peer_settle(l);
+	must(ws_attach_tls(l->ws, &defaults));
+	ws_wait(l->ws, POLLIN);
+	expect_end(l, 1006);
+}
+
 /* Row 30: TLS would be called for nothing below it. */
 CASE(door, row30_rcvlowat_before)
 {
