@@ -139,12 +139,14 @@ void ws_tls_come(struct ws *ws)
 void ws_tls_poll(struct sock *sk, struct ws *ws)
 {
 	struct ws_tls *tls = ws->tls;
+	/* of a record that it cannot read TLS says so in sk_err alone, which somebody may have taken */
+	bool stopped = tls_sw_ctx_rx(tls_get_ctx(sk))->strp.stopped && !READ_ONCE(tls->eof);
 
-	if (!READ_ONCE(tls->called))
+	if (!READ_ONCE(tls->called) && likely(!stopped))
 		return;
 	lock_sock(sk);
 	/* who is pulling tells of what comes out */
-	if (tls->called && !tls->pulling) {
+	if ((tls->called || stopped) && !tls->pulling) {
 		ws_tls_pull(sk, ws);
 		/* a ping, or a part of something: the next one may be such again */
 		if (!ws_readable(ws))

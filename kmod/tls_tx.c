@@ -13,6 +13,9 @@
 #include "stats.h"
 #include "tls.h"
 
+/* In the last call that can send: a signal alone does not make it leave something behind. */
+#define PUSH_TRIES	5
+
 /* A call of TLS' sendmsg() without the lock. A control frame passes Nagle and TCP_CORK, whose options wait: ws_tls_nagle(). */
 static int encrypt(struct sock *sk, struct ws *ws, struct msghdr *msg, size_t size)
 {
@@ -91,11 +94,20 @@ static bool try_later(struct sock *sk, struct ws *ws, int err)
 		/* a signal, and TLS' own work has its mutex */
 		ws_tls_kick(ws);
 		return true;
+	case -EPIPE:
+	case -EBADMSG:
+		break;
 	default:
-		ws->tls->broken = true;
-		ws_mirror_error(sk, ws);
-		return false;
+		/* TLS has failed, or the connection ended; else it was in sk_err, is for the program, and nothing was lost by it */
+		if (sk->sk_state == TCP_CLOSE || sk->sk_err == EBADMSG)
+			break;
+		cmpxchg(&sk->sk_err, 0, -err);
+		ws_timer_retry_memory(sk, ws);
+		return true;
 	}
+	ws->tls->broken = true;
+	ws_mirror_error(sk, ws);
+	return false;
 }
 
 /* Hands ws->rest to TLS. False: not now. */
@@ -248,13 +260,22 @@ void ws_tls_push_all(struct sock *sk, struct ws *ws, bool end)
 	struct ws_tls *tls = ws->tls;
 	u32 lowat = tcp_sk(sk)->notsent_lowat;
 	int sndbuf = sk->sk_sndbuf;
+	unsigned int tries;
 
 	ws_tls_wait(sk, tls, &tls->pushing);
 	WRITE_ONCE(ws->held, false);
 	WRITE_ONCE(sk->sk_sndbuf, INT_MAX);
 	WRITE_ONCE(tcp_sk(sk)->notsent_lowat, UINT_MAX);
-	ws_tls_push(sk, ws);
-	if (end && !tls->notified && !tls->broken && ws_tx_allowed(sk))
+	for (tries = 0; tries < PUSH_TRIES; tries++) {
+		ws_tls_push(sk, ws);
+		/* a signal is there, and TLS' own work has its mutex for a moment */
+		if (!ws->rest.page || tls->broken || tls->notified || !signal_pending(current))
+			break;
+		release_sock(sk);
+		schedule_timeout_uninterruptible(1);
+		lock_sock(sk);
+	}
+	if (end && !ws->rest.page && !tls->notified && !tls->broken && ws_tx_allowed(sk))
 		push_alert(sk, ws);
 	/* unless the program has set it meanwhile */
 	cmpxchg(&sk->sk_sndbuf, INT_MAX, sndbuf);

@@ -3,12 +3,8 @@
  * The beginning over kTLS: what WEBSOCKET_ATTACH takes and refuses, what has come before it, records that TLS itself cannot use, and
  * that nothing leaves in the clear. Both ends have keys made up here.
  */
-#include <fcntl.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
-#include <linux/userfaultfd.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include "keys.h"
@@ -101,7 +97,7 @@ CASE(door, by_the_level_of_ipv6)
 		must(setsockopt(self->link.ws, SOL_IPV6, WEBSOCKET_ATTACH, &defaults, sizeof(defaults)));
 }
 
-struct below { int fd, tid; void *page; };
+struct below { int fd, tid; };
 
 static void *read_below(void *argument)
 {
@@ -112,24 +108,19 @@ static void *read_below(void *argument)
 	return (void *)recv(b->fd, bytes, sizeof(bytes), 0);
 }
 
-static char state(const struct below *b)
+static bool asleep(const struct below *b)
 {
 	char path[64], state = 0;
 	FILE *f;
 
 	usleep(10000);
 	if (!b->tid)
-		return 0;
+		return false;
 	sprintf(path, "/proc/self/task/%d/stat", b->tid);
 	f = fopen(path, "r");
 	check(f && fscanf(f, "%*d %*s %c", &state) == 1);
 	fclose(f);
-	return state;
-}
-
-static bool asleep(const struct below *b)
-{
-	return state(b) == 'S';
+	return state == 'S';
 }
 
 /* A thread that waits in TLS' own recv() would take the first record away. */
@@ -151,88 +142,6 @@ CASE(door, a_reader_inside_tls)
 	check(!pthread_join(thread, &got));
 	equal(5, (long)got);
 	must(ws_attach_tls(l->ws, &defaults));
-}
-
-struct fault { int uffd; struct uffdio_zeropage zero; void *page; };
-
-static struct fault fault_begin(void)
-{
-	struct uffdio_register area = { .mode = UFFDIO_REGISTER_MODE_MISSING };
-	struct uffdio_api api = { .api = UFFD_API };
-	struct fault f = { 0 };
-
-	f.uffd = must(syscall(SYS_userfaultfd, O_CLOEXEC));
-	must(ioctl(f.uffd, UFFDIO_API, &api));
-	f.page = must(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-	area.range.start = f.zero.range.start = (unsigned long)f.page;
-	area.range.len = f.zero.range.len = 4096;
-	must(ioctl(f.uffd, UFFDIO_REGISTER, &area));
-	return f;
-}
-
-static void *holds_the_lock(void *argument)
-{
-	struct below *b = argument;
-
-	return (void *)recv(b->fd, b->page, 5, 0);
-}
-
-static void *attaches(void *argument)
-{
-	struct below *b = argument;
-
-	__atomic_store_n(&b->tid, syscall(SYS_gettid), __ATOMIC_SEQ_CST);
-	return (void *)(long)ws_attach_tls(b->fd, &defaults);
-}
-
-/* Waits for the socket's lock. */
-static void blocked(const struct below *b)
-{
-	int i, times;
-
-	for (i = times = 0; i < 1000 && times < 3; i++)
-		times = state(b) == 'D' ? times + 1 : 0;
-	check(times == 3);
-}
-
-/*
- * A recv() that has begun before the attach and gets the lock after it, both while somebody else has it: who comes first gets it first.
- * It waits inside TLS, in the place of the module.
- */
-CASE(door, a_reader_that_comes_into_tls_meanwhile)
-{
-	struct link *l = LINK;
-	struct fault f = fault_begin();
-	struct below holds = { .fd = l->ws, .page = f.page }, attach = { .fd = l->ws }, reader = { .fd = l->ws };
-	pthread_t thread[3];
-	void *got;
-	int i;
-
-	tls_key(l->ws, variant->version, 1);
-	tls_key(l->peer, variant->version, 0);
-	l->wire.tls = true;
-	peer_write_raw(l, "plain", 5);
-	peer_settle(l);
-	check(!pthread_create(&thread[0], NULL, holds_the_lock, &holds));
-	equal(1, poll(&(struct pollfd){ f.uffd, POLLIN }, 1, 30000));
-	check(!pthread_create(&thread[1], NULL, attaches, &attach));
-	blocked(&attach);
-	check(!pthread_create(&thread[2], NULL, read_below, &reader));
-	blocked(&reader);
-	must(ioctl(f.uffd, UFFDIO_ZEROPAGE, &f.zero));
-	check(!pthread_join(thread[0], &got));
-	equal(5, (long)got);
-	check(!pthread_join(thread[1], &got));
-	equal(0, (long)got);
-	for (i = 0; i < 5 || !asleep(&reader); i++)
-		;
-	put(&l->out, .opcode = OP_TEXT, .text = "whose?");
-	peer_write(l);
-	expect_error(l, EPIPE);
-	tls_comes_to_rest();
-	check(!pthread_join(thread[2], &got));
-	munmap(f.page, 4096);
-	close(f.uffd);
 }
 
 static void *write_below(void *argument)
@@ -383,6 +292,25 @@ CASE(door, not_a_record)
 	tls_key(l->ws, variant->version, 1);
 	must(ws_attach_tls(l->ws, &defaults));
 	peer_write_raw(l, "GET / HTTP/1.1\r\n\r\n", 18);
+	expect_error(l, EBADMSG);
+}
+
+/* SO_ERROR takes what TLS says of it; the end is shown all the same. */
+CASE(door, not_a_record_and_so_error)
+{
+	struct link *l = LINK;
+	socklen_t len = sizeof(int);
+	int error = 0, i;
+
+	tls_key(l->ws, variant->version, 1);
+	must(ws_attach_tls(l->ws, &defaults));
+	peer_write_raw(l, "GET / HTTP/1.1\r\n\r\n", 18);
+	for (i = 0; i < 3000 && !error; i++) {
+		usleep(i * 10);
+		must(getsockopt(l->ws, SOL_SOCKET, SO_ERROR, &error, &len));
+	}
+	check(error);
+	ws_wait(l->ws, POLLIN);
 	expect_error(l, EBADMSG);
 }
 
