@@ -76,8 +76,8 @@ static int pong_now(struct sock *sk, struct ws *ws, const u8 *data, unsigned int
 {
 	int err;
 
-	/* everything sent before the last pong is acknowledged: the account starts again */
-	if (ws_tx_acked(sk, ws->pong_seq))
+	/* everything sent before the last pong is acknowledged: the account starts again. Over TLS it may not even be sent */
+	if (ws_tx_acked(sk, ws->pong_seq) && !(ws_over_tls(ws) && ws_tls_pong_waits(ws)))
 		ws->pongs_unacked = 0;
 	if (ws->pongs_unacked >= PONGS_UNACKED_MAX) {
 		if (sk->sk_socket)
@@ -87,7 +87,10 @@ static int pong_now(struct sock *sk, struct ws *ws, const u8 *data, unsigned int
 	err = ws_tx_control(sk, ws, WS_OP_PONG, data, len, false);
 	if (!err) {
 		ws->pongs_unacked++;
-		ws->pong_seq = ws->tx_seq;
+		if (ws_over_tls(ws))
+			ws_tls_pong(ws);
+		else
+			ws->pong_seq = ws->tx_seq;
 		ws->tx_pongs++;
 		ws_count(sk, WS_STAT_PONGS_SENT);
 	}

@@ -20,6 +20,9 @@
 #include "websocket.h"
 #include "whole.h"
 
+/* Over TLS a caller who does not wait looks so often for a message behind what carries nothing. */
+#define PULLS_ANYWAY	4
+
 /* A call in progress. */
 struct take {
 	struct ws_read rd;
@@ -490,11 +493,15 @@ static bool at_end(struct sock *sk, struct ws *ws, struct msghdr *msg, int *ret)
 }
 
 /* @from: what comes before it was looked at already (MSG_PEEK) */
-static bool worth_waking(const struct sock *sk, const struct ws *ws, u64 from)
+static bool something_is(const struct sock *sk, const struct ws *ws, u64 from)
 {
 	return READ_ONCE(ws->ready) > max(READ_ONCE(ws->head), from) || READ_ONCE(ws->error) || ws_rx_ended(ws) ||
-	       READ_ONCE(ws->ending) || READ_ONCE(sk->sk_err) || ws_source_ended(sk, ws) ||
-	       (ws_over_tls(ws) && ws_tls_waiting(ws));
+	       READ_ONCE(ws->ending) || READ_ONCE(sk->sk_err) || ws_source_ended(sk, ws);
+}
+
+static bool worth_waking(const struct sock *sk, const struct ws *ws, u64 from)
+{
+	return something_is(sk, ws, from) || (ws_over_tls(ws) && ws_tls_waiting(ws));
 }
 
 /* Sleeps with the lock dropped. Returns 0, -EAGAIN, -EINTR, -ERESTARTSYS or -EPIPE. */
@@ -519,22 +526,43 @@ static int wait_readable(struct sock *sk, struct ws *ws, u64 from, long *timeo)
 	return rc < 0 ? rc : 0;
 }
 
+/*
+ * Over TLS a peer may send what carries nothing as fast as it is decrypted: is the caller, who has looked so often for more, to look
+ * once more?
+ */
+static bool pulls_on(const struct ws *ws, unsigned int pulls, unsigned long until, long *timeo)
+{
+	if (!pulls)
+		return true;
+	if (ws_rx_ended(ws) || (*timeo && signal_pending(current)))
+		return false;
+	if (pulls < PULLS_ANYWAY || time_before(jiffies, until))
+		return true;
+	*timeo = 0;
+	return false;
+}
+
 /* What recvmsg() does unless the common case is there. */
 static noinline_for_stack int receive_any(struct sock *sk, struct ws *ws, struct msghdr *msg, int flags,
 					  struct websocket_batch *batch)
 {
 	long timeo = sock_rcvtimeo(sk, flags & MSG_DONTWAIT);
+	unsigned long until = jiffies + timeo;
 	struct take t = { .batch = batch };
+	unsigned int pulls = 0;
 	int ret;
 
 	for (;;) {
 		u64 from = flags & MSG_PEEK ? t.off : 0;
+		size_t had = t.copied;
 
 		if (unlikely(!ws_source_ok(sk, ws)))
 			ws_fail(sk, ws, WS_FAIL_STOLEN);
 		if (ws->ready > max(ws->head, from) && likely(!ws->eof)) {
 			if (receive(sk, ws, msg, flags, &t, &ret))
 				break;
+			if (t.copied > had)
+				pulls = 0;
 			if (!signal_pending(current) || !ws_readable(ws))
 				continue;
 			/* many frames that carry nothing: the next call goes on */
@@ -548,11 +576,11 @@ static noinline_for_stack int receive_any(struct sock *sk, struct ws *ws, struct
 			cond_resched();
 			continue;
 		}
-		if (ws_over_tls(ws) && ws_tls_pull(sk, ws)) {
+		if (ws_over_tls(ws) && pulls_on(ws, pulls++, until, &timeo) && ws_tls_pull(sk, ws)) {
 			t.spot = (struct ws_spot){};
 			continue;
 		}
-		if (t.copied && (timeo == 0 || signal_pending(current) || worth_waking(sk, ws, from))) {
+		if (t.copied && (timeo == 0 || signal_pending(current) || something_is(sk, ws, from))) {
 			ret = short_of_all(msg, &t);
 			break;
 		}

@@ -320,8 +320,12 @@ void ws_source_want(struct sock *sk, struct ws *ws, u64 until)
  */
 bool ws_source_full(struct sock *sk, struct ws *ws)
 {
-	bool grown = grow(sk, ws);
+	bool grown;
 
+	/* over TLS nobody looks again when the bytes are taken already: as far as it helps at once */
+	do
+		grown = grow(sk, ws);
+	while (grown && ws_over_tls(ws) && ws_source_shut(sk, ws));
 	if (likely(!ws_source_shut(sk, ws)))
 		return false;
 	if (tcp_under_memory_pressure(sk))

@@ -121,6 +121,9 @@ void ws_tls_come(struct ws *ws)
 	WRITE_ONCE(tls->more, true);
 	if (tls->pulling)
 		return;
+	/* the buffer may have grown meanwhile */
+	if (unlikely(tls->stopped) && !ws_tls_full(ws->sk, ws))
+		WRITE_ONCE(tls->stopped, false);
 	if (tls->sleeper)
 		woken_wake_function(tls->sleeper, TASK_NORMAL, 0, NULL);
 	else if (!call_program(ws))
@@ -136,12 +139,14 @@ void ws_tls_come(struct ws *ws)
 void ws_tls_poll(struct sock *sk, struct ws *ws)
 {
 	struct ws_tls *tls = ws->tls;
+	/* of a record that it cannot read TLS says so in sk_err alone, which somebody may have taken */
+	bool stopped = tls_sw_ctx_rx(tls_get_ctx(sk))->strp.stopped && !READ_ONCE(tls->eof);
 
-	if (!READ_ONCE(tls->called))
+	if (!READ_ONCE(tls->called) && likely(!stopped))
 		return;
 	lock_sock(sk);
 	/* who is pulling tells of what comes out */
-	if (tls->called && !tls->pulling) {
+	if ((tls->called || stopped) && !tls->pulling) {
 		ws_tls_pull(sk, ws);
 		/* a ping, or a part of something: the next one may be such again */
 		if (!ws_readable(ws))
@@ -206,8 +211,9 @@ void ws_tls_leave(struct sock *sk, struct ws *ws)
 {
 	struct ws_tls *tls = ws->tls;
 
+	/* TLS is asked for the end as well */
 	if (!tls->pulling && !tls->eof && !tls->starved && !ws_tls_full(sk, ws) &&
-	    (tls->more || ws_tls_readable(sk, ws)))
+	    (tls->more || sk->sk_shutdown & RCV_SHUTDOWN || ws_tls_readable(sk, ws)))
 		ws_tls_come(ws);
 }
 
@@ -439,6 +445,8 @@ void ws_tls_start(struct ws *ws)
 {
 	ws->queue = &ws->tls->queue;
 	ws->head_seq = ws->tls->tail_seq;
+	/* TLS is to be called for each byte: it counts its own records */
+	WRITE_ONCE(ws->sk->sk_rcvlowat, 1);
 }
 
 /**

@@ -36,7 +36,7 @@ struct ws_tls {
 	bool notified;			/* our last record, an alert, has gone to TLS */
 	bool uncork;			/* a control frame is among what is to be sent: TCP_CORK does not hold it */
 	bool broken;			/* TLS cannot send any more */
-	u8 pongs;			/* ws->pongs_unacked when TLS had taken everything last */
+	bool pong;			/* a pong is in ws->rest: ws->pong_seq is that of one before */
 	struct wait_queue_entry *sleeper;	/* a reader that sleeps and will pull, or NULL */
 	wait_queue_head_t idle;		/* for the end of pulling and pushing */
 	struct work_struct work;

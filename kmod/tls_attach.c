@@ -25,6 +25,8 @@
 #include "stats.h"
 #include "tls.h"
 
+#define BUSY_TRIES	3
+
 /* What a socket has that nobody has changed. */
 static void (*plain_data_ready)(struct sock *sk);
 static void (*plain_write_space)(struct sock *sk);
@@ -112,7 +114,7 @@ void ws_tls_unhook(struct sock *sk, struct ws *ws)
 static int check(struct sock *sk)
 {
 	const struct tcp_ulp_ops *ulp = inet_csk(sk)->icsk_ulp_ops;
-	const struct tls_context *ctx;
+	struct tls_context *ctx;
 
 	if (!((1 << sk->sk_state) & (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT)) || !sk->sk_socket)
 		return -ENOTCONN;
@@ -123,8 +125,9 @@ static int check(struct sock *sk)
 	ctx = tls_get_ctx(sk);
 	if (!ctx || ctx->tx_conf == TLS_BASE || ctx->rx_conf == TLS_BASE)
 		return -ENOKEY;
-	/* a thread that is inside TLS' recvmsg() would take records away */
-	if (sk->sk_user_data || (ctx->rx_conf == TLS_SW && tls_sw_ctx_rx(ctx)->reader_present))
+	/* a thread that is inside TLS' recvmsg() would take records away, one inside its sendmsg() put bytes between ours */
+	if (sk->sk_user_data || (ctx->rx_conf == TLS_SW && tls_sw_ctx_rx(ctx)->reader_present) ||
+	    mutex_is_locked(&ctx->tx_lock))
 		return -EBUSY;
 	if (ctx->tx_conf != TLS_SW || ctx->rx_conf != TLS_SW || sk_is_mptcp(sk) || tcp_sk(sk)->repair)
 		return -EOPNOTSUPP;
@@ -177,6 +180,7 @@ static int attach(struct sock *sk, const struct websocket_config *cfg)
 static int set_option(struct sock *sk, int name, sockptr_t val, unsigned int len)
 {
 	struct websocket_config cfg;
+	unsigned int tries = 0;
 	u32 one = 1;
 	int err;
 
@@ -185,9 +189,12 @@ static int set_option(struct sock *sk, int name, sockptr_t val, unsigned int len
 	err = ws_config_copy(&cfg, val, len);
 	if (err)
 		return err;
-	lock_sock(sk);
-	err = attach(sk, &cfg);
-	release_sock(sk);
+	do {
+		lock_sock(sk);
+		err = attach(sk, &cfg);
+		release_sock(sk);
+		/* TLS' own work has the mutex for a moment */
+	} while (err == -EBUSY && tries++ < BUSY_TRIES && !schedule_timeout_killable(1));
 	/* TLS 1.3: with records that are not padded, as nobody does, TLS decrypts straight into our pages. A padded one costs time. */
 	if (!err)
 		ws_get(sk)->base->prot->setsockopt(sk, SOL_TLS, TLS_RX_EXPECT_NO_PAD, KERNEL_SOCKPTR(&one), sizeof(one));

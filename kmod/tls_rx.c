@@ -44,13 +44,16 @@ static bool pullable(struct sock *sk, struct ws *ws)
 
 /*
  * What comes next has at most this size, or the rest of it comes with another call: the record that TLS has found, and what stands
- * behind it in TCP's queue.
+ * behind it in TCP's queue; or what is left of one that came when less was asked for.
  */
 static unsigned int next_size(struct sock *sk)
 {
+	struct sk_buff *left = skb_peek(&tls_sw_ctx_rx(tls_get_ctx(sk))->rx_list);
 	const struct tls_strparser *strp = strparser(sk);
 	int n = tcp_inq(sk);
 
+	if (left)
+		n = max(n, strp_msg(left)->full_len);
 	if (READ_ONCE(strp->msg_ready))
 		n = max(n, strp->stm.full_len);
 	return clamp_t(int, n, 64, PULL_MAX);
@@ -102,7 +105,7 @@ static void return_page(const struct bio_vec *bv)
 	put_page(bv->bv_page);
 }
 
-/* TLS' recvmsg() into @skb, without the lock. */
+/* TLS' recvmsg() into @skb, without the lock. @type: what it brought, which may be empty; 0: nothing. */
 static int decrypt(struct sock *sk, struct ws *ws, struct sk_buff *skb, unsigned int size, u8 *type)
 {
 	u8 cbuf[CMSG_SPACE(sizeof(u8))] __aligned(sizeof(size_t)) = {};
@@ -140,8 +143,8 @@ static int decrypt(struct sock *sk, struct ws *ws, struct sk_buff *skb, unsigned
 	}
 	if (borrowed)
 		return_page(bv);
-	*type = WS_TLS_DATA;
-	if (n > 0 && msg.msg_controllen < sizeof(cbuf) && cmsg->cmsg_level == SOL_TLS &&
+	*type = 0;
+	if (msg.msg_controllen < sizeof(cbuf) && cmsg->cmsg_level == SOL_TLS &&
 	    cmsg->cmsg_type == TLS_GET_RECORD_TYPE)
 		*type = *(u8 *)CMSG_DATA(cmsg);
 	return n;
@@ -154,7 +157,7 @@ static void end(struct sock *sk, struct ws *ws)
 	ws->base->state_change(sk);
 }
 
-/* After the peer's Close nothing fails any more. */
+/* After the peer's Close nothing fails any more, nor after what ends the messages otherwise. */
 static void fail(struct sock *sk, struct ws *ws, enum ws_failure failure, u8 alert)
 {
 	/* messages that came before come first */
@@ -163,7 +166,7 @@ static void fail(struct sock *sk, struct ws *ws, enum ws_failure failure, u8 ale
 	while (ws->scan_again);
 	ws->tls->alert = alert;
 	end(sk, ws);
-	if (!ws_rx_ended(ws))
+	if (!ws_rx_ended(ws) && !ws->ending)
 		ws_fail(sk, ws, failure);
 }
 
@@ -246,11 +249,17 @@ static void append(struct ws_tls *tls, struct sk_buff *skb)
 /* TLS' recvmsg() has failed. */
 static void pull_error(struct sock *sk, struct ws *ws, int err)
 {
+	struct ws_tls *tls = ws->tls;
+
 	/* its reason was in sk_err, which others take away */
 	if (strparser(sk)->stopped)
 		err = -EBADMSG;
 	switch (err) {
 	case -EAGAIN:
+		/* a thread that came before the attach is inside, and takes what comes */
+		if (tls_sw_ctx_rx(tls_get_ctx(sk))->reader_present)
+			fail(sk, ws, WS_FAIL_STOLEN, WS_TLS_CLOSE_NOTIFY);
+		break;
 	case -EINTR:
 	case -ERESTARTSYS:
 		break;
@@ -261,12 +270,20 @@ static void pull_error(struct sock *sk, struct ws *ws, int err)
 	case -EIO:
 		fail(sk, ws, WS_FAIL_TLS_RECORD, ALERT_BAD_RECORD_MAC);
 		break;
+	case -EKEYEXPIRED:
+		/* a handshake record began like a KeyUpdate: TLS reads nothing behind it, whether it is one or not (from 6.14 on) */
+		fail(sk, ws, WS_FAIL_TLS_REKEY, WS_TLS_CLOSE_NOTIFY);
+		break;
 	default:
 		/* taken from sk_err; the connection's end was seen before (ws_mirror_error), another error is for the program */
-		if (sk->sk_state == TCP_CLOSE)
+		if (sk->sk_state == TCP_CLOSE) {
 			end(sk, ws);
-		else
-			cmpxchg(&sk->sk_err, 0, -err);
+			break;
+		}
+		cmpxchg(&sk->sk_err, 0, -err);
+		/* not at once: what is below may still be there */
+		WRITE_ONCE(tls->starved, true);
+		ws_timer_retry_memory(sk, ws);
 	}
 }
 
@@ -296,12 +313,12 @@ static int pull_one(struct sock *sk, struct ws *ws)
 		append(tls, skb);
 		return n;
 	}
-	if (n > 0)
-		handle_record(sk, ws, skb, type);
-	else if (!n)
-		end(sk, ws);
-	else
+	if (n < 0)
 		pull_error(sk, ws, n);
+	else if (!type)
+		end(sk, ws);
+	else if (type != WS_TLS_DATA)
+		handle_record(sk, ws, skb, type);
 	kfree_skb(skb);
 	return min(n, 0);
 }

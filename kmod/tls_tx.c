@@ -13,6 +13,9 @@
 #include "stats.h"
 #include "tls.h"
 
+/* In the last call that can send: a signal alone does not make it leave something behind. */
+#define PUSH_TRIES	5
+
 /* A call of TLS' sendmsg() without the lock. A control frame passes Nagle and TCP_CORK, whose options wait: ws_tls_nagle(). */
 static int encrypt(struct sock *sk, struct ws *ws, struct msghdr *msg, size_t size)
 {
@@ -30,7 +33,11 @@ static int encrypt(struct sock *sk, struct ws *ws, struct msghdr *msg, size_t si
 	msg->msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL;
 	WRITE_ONCE(tls->pushing, true);
 	release_sock(sk);
-	n = ws->base->prot->sendmsg(sk, msg, size);
+	/* a thread that came before the attach may sleep there: the work item, which serves others too, does not wait for it */
+	if (unlikely(current->flags & PF_WQ_WORKER) && mutex_is_locked(&tls_get_ctx(sk)->tx_lock))
+		n = -EAGAIN;
+	else
+		n = ws->base->prot->sendmsg(sk, msg, size);
 	lock_sock(sk);
 	ws_tls_done(tls, &tls->pushing);
 	if (uncork)
@@ -87,11 +94,20 @@ static bool try_later(struct sock *sk, struct ws *ws, int err)
 		/* a signal, and TLS' own work has its mutex */
 		ws_tls_kick(ws);
 		return true;
+	case -EPIPE:
+	case -EBADMSG:
+		break;
 	default:
-		ws->tls->broken = true;
-		ws_mirror_error(sk, ws);
-		return false;
+		/* TLS has failed, or the connection ended; else it was in sk_err, is for the program, and nothing was lost by it */
+		if (sk->sk_state == TCP_CLOSE || sk->sk_err == EBADMSG)
+			break;
+		cmpxchg(&sk->sk_err, 0, -err);
+		ws_timer_retry_memory(sk, ws);
+		return true;
 	}
+	ws->tls->broken = true;
+	ws_mirror_error(sk, ws);
+	return false;
 }
 
 /* Hands ws->rest to TLS. False: not now. */
@@ -178,6 +194,24 @@ void ws_tls_uncork(struct ws *ws)
 }
 
 /**
+ * ws_tls_pong() - a pong is among what is to be sent
+ * @ws: its context
+ */
+void ws_tls_pong(struct ws *ws)
+{
+	ws->tls->pong = true;
+}
+
+/**
+ * ws_tls_pong_waits() - is it still?
+ * @ws: its context
+ */
+bool ws_tls_pong_waits(const struct ws *ws)
+{
+	return ws->tls->pong;
+}
+
+/**
  * ws_tls_push() - hand to TLS what is to be sent, and what follows from that
  * @sk: the socket
  * @ws: its context
@@ -202,8 +236,8 @@ void ws_tls_push(struct sock *sk, struct ws *ws)
 		} else if (!push_alert(sk, ws)) {
 			break;
 		}
-		if (ws->pongs_unacked != tls->pongs) {
-			tls->pongs = ws->pongs_unacked;
+		if (tls->pong) {
+			tls->pong = false;
 			ws->pong_seq = tcp_sk(sk)->write_seq;
 		}
 		if (waited_for(sk, ws)) {
@@ -226,13 +260,22 @@ void ws_tls_push_all(struct sock *sk, struct ws *ws, bool end)
 	struct ws_tls *tls = ws->tls;
 	u32 lowat = tcp_sk(sk)->notsent_lowat;
 	int sndbuf = sk->sk_sndbuf;
+	unsigned int tries;
 
 	ws_tls_wait(sk, tls, &tls->pushing);
 	WRITE_ONCE(ws->held, false);
 	WRITE_ONCE(sk->sk_sndbuf, INT_MAX);
 	WRITE_ONCE(tcp_sk(sk)->notsent_lowat, UINT_MAX);
-	ws_tls_push(sk, ws);
-	if (end && !tls->notified && !tls->broken && ws_tx_allowed(sk))
+	for (tries = 0; tries < PUSH_TRIES; tries++) {
+		ws_tls_push(sk, ws);
+		/* a signal is there, and TLS' own work has its mutex for a moment */
+		if (!ws->rest.page || tls->broken || tls->notified || !signal_pending(current))
+			break;
+		release_sock(sk);
+		schedule_timeout_uninterruptible(1);
+		lock_sock(sk);
+	}
+	if (end && !ws->rest.page && !tls->notified && !tls->broken && ws_tx_allowed(sk))
 		push_alert(sk, ws);
 	/* unless the program has set it meanwhile */
 	cmpxchg(&sk->sk_sndbuf, INT_MAX, sndbuf);

@@ -305,6 +305,8 @@ bool ws_tls_pull(struct sock *sk, struct ws *ws);
 /* tls_tx.c: the way out */
 void ws_tls_promise(struct ws *ws);
 void ws_tls_uncork(struct ws *ws);
+void ws_tls_pong(struct ws *ws);
+bool ws_tls_pong_waits(const struct ws *ws);
 void ws_tls_push(struct sock *sk, struct ws *ws);
 void ws_tls_push_held(struct sock *sk, struct ws *ws);
 void ws_tls_push_all(struct sock *sk, struct ws *ws, bool end);

@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "check.h"
 #include "keys.h"
+#include "peer.h"
 
 #ifndef TCP_ULP
 #define TCP_ULP	31
@@ -96,4 +98,17 @@ ssize_t tls_recv_record(int fd, enum record *type, void *bytes, size_t len, int 
 	if (c && c->cmsg_level == SOL_TLS && c->cmsg_type == TLS_GET_RECORD_TYPE)
 		*type = *CMSG_DATA(c);
 	return n;
+}
+
+void tls_comes_to_rest_(void)
+{
+	long long now = counter("TlsWork"), before = -1;
+	int i;
+
+	for (i = 0; i < 100 && now != before; i++) {
+		usleep(20000);
+		before = now;
+		now = counter("TlsWork");
+	}
+	equal(before, now);
 }

@@ -24,5 +24,8 @@ void tls_key(int fd, unsigned int version, int is_server);
 /* A record of this type from the other end; the type it had. */
 void tls_send_record(int fd, enum record type, const void *bytes, size_t len);
 ssize_t tls_recv_record(int fd, enum record *type, void *bytes, size_t len, int flags);
+/* The module's work items do nothing for a while. */
+void tls_comes_to_rest_(void);
+#define tls_comes_to_rest() HERE(tls_comes_to_rest_())
 
 #endif

@@ -144,6 +144,43 @@ CASE(door, a_reader_inside_tls)
 	must(ws_attach_tls(l->ws, &defaults));
 }
 
+static void *write_below(void *argument)
+{
+	enum { LEN = 20 << 20 };
+	struct below *b = argument;
+	void *bytes = calloc(1, LEN);
+	ssize_t n;
+
+	__atomic_store_n(&b->tid, syscall(SYS_gettid), __ATOMIC_SEQ_CST);
+	n = send(b->fd, bytes, LEN, 0);
+	free(bytes);
+	return (void *)n;
+}
+
+/* One that waits in its send() would put bytes between ours. */
+CASE(door, a_writer_inside_tls)
+{
+	static char bytes[1 << 20];
+	struct link *l = LINK;
+	struct below below = { .fd = l->ws };
+	ssize_t left = 20 << 20;
+	pthread_t thread;
+	void *sent;
+	int i;
+
+	tls_key(l->ws, variant->version, 1);
+	tls_key(l->peer, variant->version, 0);
+	check(!pthread_create(&thread, NULL, write_below, &below));
+	for (i = 0; i < 5 || !asleep(&below); i++)
+		;
+	refuses(EBUSY, ws_attach_tls(l->ws, &defaults));
+	while (left)
+		left -= must(recv(l->peer, bytes, sizeof(bytes), 0));
+	check(!pthread_join(thread, &sent));
+	equal(20 << 20, (long)sent);
+	must(ws_attach_tls(l->ws, &defaults));
+}
+
 /* Frames that are there, decrypted or not, before the attach. */
 CASE(door, row13_records_before)
 {
@@ -159,6 +196,37 @@ CASE(door, row13_records_before)
 	must(ws_attach_tls(l->ws, &defaults));
 	wire_expect(WIRE, OP_PONG, true, "too", 3);
 	expect_text(l, "early");
+}
+
+/* As many records as are pulled in one go, and FIN, which nobody tells of again. */
+CASE(door, row62_tickets_and_the_end_before)
+{
+	static const unsigned char ticket[] = { 4, 0, 0, 1, 0 };
+	struct link *l = LINK;
+	int i;
+
+	tls_key(l->ws, variant->version, 1);
+	tls_key(l->peer, variant->version, 0);
+	for (i = 0; i < 16; i++)
+		tls_send_record(l->peer, RECORD_HANDSHAKE, ticket, sizeof(ticket));
+	must(shutdown(l->peer, SHUT_WR));
+	peer_settle(l);
+	must(ws_attach_tls(l->ws, &defaults));
+	ws_wait(l->ws, POLLIN);
+	expect_end(l, 1006);
+}
+
+/* Row 30: TLS would be called for nothing below it. */
+CASE(door, row30_rcvlowat_before)
+{
+	struct link *l = LINK;
+
+	set_option(l->ws, SOL_SOCKET, SO_RCVLOWAT, 1000000);
+	link_tls = variant->version;
+	link_start(l, &defaults);
+	put(&l->out, .opcode = OP_PING, .text = "small");
+	peer_write(l);
+	wire_expect(WIRE, OP_PONG, true, "small", 5);
 }
 
 CASE(door, every_cipher)
@@ -224,6 +292,25 @@ CASE(door, not_a_record)
 	tls_key(l->ws, variant->version, 1);
 	must(ws_attach_tls(l->ws, &defaults));
 	peer_write_raw(l, "GET / HTTP/1.1\r\n\r\n", 18);
+	expect_error(l, EBADMSG);
+}
+
+/* SO_ERROR takes what TLS says of it; the end is shown all the same. */
+CASE(door, not_a_record_and_so_error)
+{
+	struct link *l = LINK;
+	socklen_t len = sizeof(int);
+	int error = 0, i;
+
+	tls_key(l->ws, variant->version, 1);
+	must(ws_attach_tls(l->ws, &defaults));
+	peer_write_raw(l, "GET / HTTP/1.1\r\n\r\n", 18);
+	for (i = 0; i < 3000 && !error; i++) {
+		usleep(i * 10);
+		must(getsockopt(l->ws, SOL_SOCKET, SO_ERROR, &error, &len));
+	}
+	check(error);
+	ws_wait(l->ws, POLLIN);
 	expect_error(l, EBADMSG);
 }
 

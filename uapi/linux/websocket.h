@@ -44,15 +44,15 @@
  *	setsockopt(fd, SOL_IP, WEBSOCKET_ATTACH, &cfg, sizeof(cfg));	  // IPv6 too; there SOL_IPV6 does as well
  *
  * puts the protocol on top of TLS, and starts it. What comes decrypted from then on is taken as frames; the TLS library must have
- * read the HTTP head to its last byte and nothing behind it, and must not be used on the socket any more; no thread may be inside
- * send() on it. Everything below holds as for plain TCP, and nothing leaves the socket unencrypted. TLS_TX and TLS_RX are EBUSY from then on.
+ * read the HTTP head to its last byte and nothing behind it, and must not be used on the socket any more. Everything below holds as
+ * for plain TCP, and nothing leaves the socket unencrypted. TLS_TX and TLS_RX are EBUSY from then on.
  *
  *	WEBSOCKET_ATTACH ENOPROTOOPT	the module is not loaded, or its kernel has no TLS or no netfilter
  *			EUNATCH		the socket has no upper layer protocol
  *			EEXIST		it has one that is not "tls", or this one already
  *			ENOKEY		TLS_TX or TLS_RX is missing
  *			EOPNOTSUPP	not a TCP socket; a network card encrypts or decrypts; operations that somebody replaced
- *			EBUSY		as above, or a thread waits in recv() on it
+ *			EBUSY		as above, or a thread waits in recv() or send() on it
  *			ENOTCONN, ENOMEM, EINVAL, E2BIG, EFAULT	as above
  *
  * TLS' close_notify and a FIN without it are both the end of the stream (close_code 1006 unless Close came before). These fail the
@@ -91,7 +91,7 @@
  *				once, and nothing is lost
  *	EBADMSG		-	TLS: a broken record
  *	ECONNABORTED	-	TLS: an alert
- *	EKEYEXPIRED	1011	TLS: the peer changed its keys
+ *	EKEYEXPIRED	1011	TLS: the peer changed its keys, or, as kernels from 6.14 on see it, a handshake record began as if it did
  *	EPIPE		-	somebody else read or wrote this connection's bytes (a thread that was blocked in recv() or
  *				send() when the protocol started): the framing is lost, and what is unread with it
  *
