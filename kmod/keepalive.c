@@ -196,6 +196,7 @@ void ws_timer_run(struct sock *sk, struct ws *ws)
 			ws_tx_run(sk, ws);
 		ws_rx_run(sk, ws);
 	}
+	ws_rx_look(sk, ws);
 	if (ws->close_waits && reached(ws->close_sent, ws->close_timeout_ms)) {
 		/* its Close may wait behind what we have not read */
 		ws->close_sent = tcp_jiffies32;

@@ -87,6 +87,17 @@ static bool poll_writeable(struct sock *sk, const struct ws *ws)
 	return !ws_tx_blocked(ws) && __sk_stream_is_writeable(sk, 1);
 }
 
+/* Without the lock it is a guess that it is worth it. */
+static void poll_look(struct sock *sk, struct ws *ws)
+{
+	if (likely(!READ_ONCE(ws->scan_opcode)) || READ_ONCE(ws->streaming) || ws_readable(ws) ||
+	    !data_race(ws_source_shut(sk, ws)))
+		return;
+	lock_sock(sk);
+	ws_rx_look(sk, ws);
+	release_sock(sk);
+}
+
 /* As tcp_poll(), but what can be received, and sent, are messages. */
 static __poll_t ws_poll(struct file *file, struct socket *sock, poll_table *wait)
 {
@@ -99,6 +110,7 @@ static __poll_t ws_poll(struct file *file, struct socket *sock, poll_table *wait
 	sock_poll_wait(file, sock, wait);
 	if (ws_over_tls(ws))
 		ws_tls_poll(sk, ws);
+	poll_look(sk, ws);
 	shutdown = READ_ONCE(sk->sk_shutdown);
 	ending = READ_ONCE(ws->ending);
 	error = READ_ONCE(ws->error) || (ending && ending != WS_ENDING_CLOSE);

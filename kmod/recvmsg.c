@@ -532,7 +532,8 @@ static int wait_readable(struct sock *sk, struct ws *ws, u64 from, long *timeo)
  */
 static bool pulls_on(const struct ws *ws, unsigned int pulls, unsigned long until, long *timeo)
 {
-	if (!pulls)
+	/* no more comes, but messages may stand before the reset */
+	if (!pulls || ws->sk->sk_state == TCP_CLOSE)
 		return true;
 	if (ws_rx_ended(ws) || (*timeo && signal_pending(current)))
 		return false;
@@ -589,6 +590,8 @@ static noinline_for_stack int receive_any(struct sock *sk, struct ws *ws, struct
 			t.spot = (struct ws_spot){};
 			continue;
 		}
+		if (ws_rx_look(sk, ws))
+			continue;
 		/* TCP would take an error away that is for the program; the timer sends it then */
 		if (unlikely(ws->held) && !sk->sk_err)
 			ws_tx_flush(sk, ws);

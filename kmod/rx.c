@@ -442,6 +442,24 @@ void ws_rx_run(struct sock *sk, struct ws *ws)
 }
 
 /**
+ * ws_rx_look() - somebody wants to read, and there is nothing
+ * @sk: the socket
+ * @ws: its context
+ *
+ * SO_RCVBUF may have been made smaller since the last byte came, and nobody tells of that: a message for which no more bytes can come
+ * is delivered as far as it is there.
+ * Return: there is something now.
+ */
+bool ws_rx_look(struct sock *sk, struct ws *ws)
+{
+	ws_assert_locked(sk);
+	if (!ws->scan_opcode || ws->streaming || !ws_source_full(sk, ws))
+		return false;
+	ws_rx_run(sk, ws);
+	return ws_readable(ws);
+}
+
+/**
  * ws_data_ready() - sk->sk_data_ready: TCP has queued bytes, or a FIN
  * @sk: the socket
  * Context: softirq, or the owner of the socket in the backlog

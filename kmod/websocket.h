@@ -323,6 +323,7 @@ void ws_tls_hook(struct sock *sk, struct ws *ws);
 void ws_tls_unhook(struct sock *sk, struct ws *ws);
 
 /* rx.c: the scan cursor */
+bool ws_rx_look(struct sock *sk, struct ws *ws);
 void ws_rx_run(struct sock *sk, struct ws *ws);
 void ws_rx_drop(struct sock *sk, struct ws *ws);
 bool ws_rx_delivers(const struct ws *ws, u8 opcode);

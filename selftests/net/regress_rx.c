@@ -6,7 +6,7 @@
  */
 #include <sys/time.h>
 
-#include "shapes.h"
+#include "intact.h"
 
 FIXTURE(regress_rx) { struct link link; };
 FIXTURE_VARIANT(regress_rx) { struct shape shape; };
@@ -608,6 +608,33 @@ CASE(regress_rx, waitall_beside_another_reader)
 	expect_text(LINK, "the next message");
 	free(bytes);
 	free(w);
+}
+
+/* TCP drops what still comes, and shuts the window: the message cannot become complete, and what is there of it has to be read. */
+CASE(regress_rx, row28_buffer_shrinks_under_a_message)
+{
+	enum { LEN = 138474 };
+	unsigned char *bytes = new_pattern(LEN, 97), *seen = malloc(LEN);
+	struct received r = {};
+	size_t have;
+
+	again(LINK, 0, &(struct websocket_config){});
+	put(OUT, .opcode = OP_TEXT, .text = "first");
+	put(OUT, .opcode = OP_BINARY, .payload = bytes, .len = LEN);
+	equal(self->link.out.len, send(self->link.peer, self->link.out.bytes, self->link.out.len, 0));
+	expect_text(LINK, "first");
+	set_option(self->link.ws, SOL_SOCKET, SO_RCVBUF, 1);
+	for (have = 0; !(r.flags & MSG_EOR); have += r.n) {
+		ws_wait(self->link.ws, POLLIN);
+		r = ws_recvmsg(self->link.ws, seen + have, LEN - have, 0);
+		check(r.n > 0);
+	}
+	equal(LEN, have);
+	check(!memcmp(seen, bytes, LEN));
+	stream_clear(OUT);
+	intact(LINK);
+	free(bytes);
+	free(seen);
 }
 
 SELFTEST_MAIN

@@ -413,7 +413,7 @@ static void look(struct session *s, struct rng *r)
 /* What must not matter. */
 void session_disturb(struct session *s, struct rng *r)
 {
-	int fd;
+	int fd, n;
 
 	switch (rnd(r, 9)) {
 	case 0:
@@ -445,7 +445,9 @@ void session_disturb(struct session *s, struct rng *r)
 	case 7:
 		/* a message may be more than that now */
 		s->reader.streams = true;
-		set_option(s->l.ws, SOL_SOCKET, SO_RCVBUF, 1 + rnd_size(r, 100000));
+		n = 1 + rnd_size(r, 100000);
+		say("SO_RCVBUF %d", n);
+		set_option(s->l.ws, SOL_SOCKET, SO_RCVBUF, n);
 		break;
 	default:
 		look(s, r);

@@ -235,6 +235,17 @@ static bool as_test(int number, const char *name, __u64 first, __u64 count)
 	return done > 20;
 }
 
+/* Seeds in which something was found that no other test shows. */
+static bool found_once(int number)
+{
+	/* row 28: SO_RCVBUF was made smaller under a message, TCP dropped the rest of it, and nobody looked again */
+	bool good = run_many(110088531, 1, 1, 0) == 1;
+
+	printf("%sok %d those in which something was found\n", good ? "" : "not ", number);
+	fflush(stdout);
+	return good;
+}
+
 static int usage(void)
 {
 	fprintf(stderr, "usage: sessions [SEED [steps|threads|chaos] | -s SEED -n COUNT [-j PROCESSES] [-t SECONDS]]\n");
@@ -272,9 +283,12 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (!count) {
-		printf("1..1\n");
+		bool good;
+
+		printf("1..2\n");
 		fflush(stdout);
-		return !as_test(1, "the same sessions", 1, 400);
+		good = as_test(1, "the same sessions", 1, 400);
+		return !found_once(2) || !good;
 	}
 	done = run_many(first, count, processes, seconds);
 	printf("%lld sessions from seed %llu on\n", done, first);

@@ -97,7 +97,8 @@
  *
  * A buffer of 0 bytes takes nothing but an empty message: the call waits for a message and returns 0 without MSG_EOR, with a record that
  * has the message's opcode (read() returns 0 at once). A control buffer that is too small for the record costs the record alone (MSG_CTRUNC); an
- * empty message is then shown all the same. After shutdown(SHUT_RD) what has come can be read, then the end. MSG_ERRQUEUE reads the
+ * empty message is then shown all the same. After shutdown(SHUT_RD) what has come can be read, then the end;
+ * pings and Close are still answered, but over TLS nothing is looked at any more. MSG_ERRQUEUE reads the
  * socket's error queue, as for TCP: transmit time stamps, whose SOF_TIMESTAMPING_OPT_ID counts bytes of the stream, frame headers and
  * the kernel's own control frames included. TCP_INQ is refused (EOPNOTSUPP).
  *
