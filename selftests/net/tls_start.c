@@ -108,21 +108,6 @@ static void *read_below(void *argument)
 	return (void *)recv(b->fd, bytes, sizeof(bytes), 0);
 }
 
-static bool asleep(const struct below *b)
-{
-	char path[64], state = 0;
-	FILE *f;
-
-	usleep(10000);
-	if (!b->tid)
-		return false;
-	sprintf(path, "/proc/self/task/%d/stat", b->tid);
-	f = fopen(path, "r");
-	check(f && fscanf(f, "%*d %*s %c", &state) == 1);
-	fclose(f);
-	return state == 'S';
-}
-
 /* A thread that waits in TLS' own recv() would take the first record away. */
 CASE(door, a_reader_inside_tls)
 {
@@ -130,13 +115,11 @@ CASE(door, a_reader_inside_tls)
 	struct below below = { .fd = l->ws };
 	pthread_t thread;
 	void *got;
-	int i;
 
 	tls_key(l->ws, variant->version, 1);
 	tls_key(l->peer, variant->version, 0);
 	check(!pthread_create(&thread, NULL, read_below, &below));
-	for (i = 0; i < 5 || !asleep(&below); i++)
-		;
+	until_asleep(&below.tid);
 	refuses(EBUSY, ws_attach_tls(l->ws, &defaults));
 	peer_write_raw(l, "plain", 5);
 	check(!pthread_join(thread, &got));
@@ -166,13 +149,11 @@ CASE(door, a_writer_inside_tls)
 	ssize_t left = 20 << 20;
 	pthread_t thread;
 	void *sent;
-	int i;
 
 	tls_key(l->ws, variant->version, 1);
 	tls_key(l->peer, variant->version, 0);
 	check(!pthread_create(&thread, NULL, write_below, &below));
-	for (i = 0; i < 5 || !asleep(&below); i++)
-		;
+	until_asleep(&below.tid);
 	refuses(EBUSY, ws_attach_tls(l->ws, &defaults));
 	while (left)
 		left -= must(recv(l->peer, bytes, sizeof(bytes), 0));
