@@ -171,7 +171,9 @@ static void keep_alive(struct sock *sk, struct ws *ws)
 
 	/* TCP itself finds out about a dead host: the ping is retransmitted */
 	if (!wanted || now - received <= now - ws->ping_sent || (ws_readable(ws) && ws_source_shut(sk, ws)))
-		ws->ping_waits = ws->ping_due = false;
+		ws->ping_waits = false;
+	if (!ws->ping_waits)
+		ws->ping_due = false;
 	if (ws->ping_waits && ping_under_way(sk, ws))
 		ws->ping_sent = now;
 	else if (ws->ping_waits && reached(ws->ping_sent, ws->pong_timeout_ms))

@@ -90,8 +90,10 @@ static bool poll_writeable(struct sock *sk, const struct ws *ws)
 /* Without the lock it is a guess that it is worth it. */
 static void poll_look(struct sock *sk, struct ws *ws)
 {
-	if (likely(!READ_ONCE(ws->scan_opcode)) || READ_ONCE(ws->streaming) || ws_readable(ws) ||
-	    !data_race(ws_source_shut(sk, ws)))
+	if (likely(!READ_ONCE(ws->scan_opcode)) || READ_ONCE(ws->streaming) || ws_readable(ws))
+		return;
+	/* whatever it says, the lock decides */
+	if (!data_race(ws_source_shut(sk, ws)))
 		return;
 	lock_sock(sk);
 	ws_rx_look(sk, ws);
@@ -384,7 +386,10 @@ static bool matches(const struct ws_base *base, const struct sock *sk, void (*da
 	       base->state_change == sk->sk_state_change;
 }
 
-/* What lies under a socket: of two @slots the one that fits, made when the first of its kind comes; NULL: somebody has replaced parts. */
+/*
+ * What lies under a socket: of two @slots the one that fits, made when the first of its kind comes; NULL: somebody has replaced
+ * parts.
+ */
 static struct ws_base *get_base(struct ws_base slots[2], struct sock *sk, void (*data_ready)(struct sock *sk))
 {
 	struct proto *prot = READ_ONCE(sk->sk_prot);

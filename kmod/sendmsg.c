@@ -432,8 +432,8 @@ static ssize_t send_some(struct sock *sk, struct ws *ws, struct iov_iter *iter, 
 }
 
 /*
- * Several messages from one buffer. Returns bytes sent: up to the end of a message, unless only part of the first fitted, or the time or
- * the connection ended amid a later one.
+ * Several messages from one buffer. Returns bytes sent: up to the end of a message, unless only part of the first fitted, or the
+ * time or the connection ended amid a later one.
  */
 static ssize_t send_batch(struct sock *sk, struct ws *ws, struct iov_iter *iter, const struct websocket_batch *b,
 			  unsigned int nr, long *timeo)

@@ -4,9 +4,9 @@
  *
  * DESIGN NOTES
  *
- * TLS' recvmsg() is called without the lock, by one task at a time (tls->pulling; DESIGN NOTES in tls.c). It decrypts in place into the pages
- * of an skb that is as large as what has arrived; small ones use its head, and what fits behind the last skb is put there, for an skb
- * a record would cost hundreds of bytes for each byte of a peer that sends tiny records.
+ * TLS' recvmsg() is called without the lock, by one task at a time (tls->pulling; DESIGN NOTES in tls.c). It decrypts in place into
+ * the pages of an skb that is as large as what has arrived; small ones use its head, and what fits behind the last skb is put there,
+ * for an skb a record would cost hundreds of bytes for each byte of a peer that sends tiny records.
  */
 #include <linux/tls.h>
 #include <net/tls.h>
@@ -134,7 +134,8 @@ static int decrypt(struct sock *sk, struct ws *ws, struct sk_buff *skb, unsigned
 	}
 	n = ws_prot_recvmsg(ws->base->prot, sk, &msg, size, MSG_DONTWAIT);
 	if (n > 0 && nr) {
-		skb->len = skb->data_len = size;
+		skb->len = size;
+		skb->data_len = size;
 		pskb_trim(skb, n);
 	} else if (n > 0) {
 		skb_put(skb, n);

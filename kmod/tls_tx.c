@@ -4,8 +4,8 @@
  *
  * DESIGN NOTES
  *
- * It is called without the lock, by one task at a time (tls->pushing; DESIGN NOTES in tls.c), never waits for room, and encrypts straight
- * from our pages. What TLS does not take stays the rest; the socket's write_space or its timer makes somebody try again.
+ * It is called without the lock, by one task at a time (tls->pushing; DESIGN NOTES in tls.c), never waits for room, and encrypts
+ * straight from our pages. What TLS does not take stays the rest; the socket's write_space or its timer makes somebody try again.
  */
 #include <linux/tls.h>
 #include <net/tls.h>

@@ -44,8 +44,8 @@
  *	setsockopt(fd, SOL_IP, WEBSOCKET_ATTACH, &cfg, sizeof(cfg));	  // IPv6 too; there SOL_IPV6 does as well
  *
  * puts the protocol on top of TLS, and starts it. What comes decrypted from then on is taken as frames; the TLS library must have
- * read the HTTP head to its last byte and nothing behind it, and must not be used on the socket any more. Everything below holds as
- * for plain TCP, and nothing leaves the socket unencrypted. TLS_TX and TLS_RX are EBUSY from then on.
+ * read the HTTP head to its last byte and nothing behind it, and must not be used on the socket any more. Everything below
+ * holds as for plain TCP, and nothing leaves the socket unencrypted. TLS_TX and TLS_RX are EBUSY from then on.
  *
  *	WEBSOCKET_ATTACH ENOPROTOOPT	the module is not loaded, or its kernel has no TLS or no netfilter
  *			EUNATCH		the socket has no upper layer protocol
@@ -55,9 +55,9 @@
  *			EBUSY		as above, or a thread waits in recv() or send() on it
  *			ENOTCONN, ENOMEM, EINVAL, E2BIG, EFAULT	as above
  *
- * TLS' close_notify and a FIN without it are both the end of the stream (close_code 1006 unless Close came before). These fail the
- * connection: a record that is broken or that cannot be decrypted, EBADMSG; an alert, ECONNABORTED; a KeyUpdate, EKEYEXPIRED, for
- * the keys cannot be changed any more. Close, shutdown() and close() send close_notify before FIN.
+ * TLS' close_notify and a FIN without it are both the end of the stream (close_code 1006 unless Close came before). These fail
+ * the connection: a record that is broken or that cannot be decrypted, EBADMSG; an alert, ECONNABORTED; a KeyUpdate,
+ * EKEYEXPIRED, for the keys cannot be changed any more. Close, shutdown() and close() send close_notify before FIN.
  *
  * On a socket without this protocol the options of level SOL_WEBSOCKET fail with ENOPROTOOPT; for getsockopt() on IPv4, TCP says
  * EOPNOTSUPP. A listening or unconnected socket cannot have it, nor can an MPTCP socket (ENOPROTOOPT from TCP_ULP).
@@ -78,29 +78,31 @@
  *				Close had none, 1006 if the connection ended without Close.
  *	-1			EAGAIN, EINTR, EFAULT; EOPNOTSUPP for MSG_OOB and MSG_TRUNC; or the error of the connection
  *
- * Complete messages always come first (but for EPIPE, below). After them an ended connection keeps returning the same result, the end or the
- * error, however often it is asked:
+ * Complete messages always come first (but for EPIPE, below). After them an ended connection keeps returning the same result,
+ * the end or the error, however often it is asked:
  *
  *	errno		sent	why the connection failed
  *	EPROTO		1002	the peer broke the framing: mask, RSV, opcode, length, fragmentation, Close payload
- *	EILSEQ		1007	text, or a close reason, that is not UTF-8; as soon as it is there, also before the end of its message
+ *	EILSEQ		1007	text, or a close reason, that is not UTF-8; as soon as it is there, also before the end of its
+ *				message
  *	EMSGSIZE	1009	a message larger than max_message
  *	ETIMEDOUT	-	no pong, or no Close, in time; or TCP gave up
  *	ECONNRESET	-	the peer reset the connection; TCP's other errors likewise (ECONNABORTED after SOCK_DESTROY)
- *	EFAULT		1011	bytes arrived in memory that the CPU cannot read (a device's); a bad buffer of the caller is EFAULT too,
- *				once, and nothing is lost
+ *	EFAULT		1011	bytes arrived in memory that the CPU cannot read (a device's); a bad buffer of the caller is
+ *				EFAULT too, once, and nothing is lost
  *	EBADMSG		-	TLS: a broken record
  *	ECONNABORTED	-	TLS: an alert
- *	EKEYEXPIRED	1011	TLS: the peer changed its keys, or, as kernels from 6.14 on see it, a handshake record began as if it did
+ *	EKEYEXPIRED	1011	TLS: the peer changed its keys, or, as kernels from 6.14 on see it, a handshake record began as
+ *				if it did
  *	EPIPE		-	somebody else read or wrote this connection's bytes (a thread that was blocked in recv() or
  *				send() when the protocol started): the framing is lost, and what is unread with it
  *
- * A buffer of 0 bytes takes nothing but an empty message: the call waits for a message and returns 0 without MSG_EOR, with a record that
- * has the message's opcode (read() returns 0 at once). A control buffer that is too small for the record costs the record alone (MSG_CTRUNC); an
- * empty message is then shown all the same. After shutdown(SHUT_RD) what has come can be read, then the end;
- * pings and Close are still answered, but over TLS nothing is looked at any more. MSG_ERRQUEUE reads the
- * socket's error queue, as for TCP: transmit time stamps, whose SOF_TIMESTAMPING_OPT_ID counts bytes of the stream, frame headers and
- * the kernel's own control frames included. TCP_INQ is refused (EOPNOTSUPP).
+ * A buffer of 0 bytes takes nothing but an empty message: the call waits for a message and returns 0 without MSG_EOR, with a
+ * record that has the message's opcode (read() returns 0 at once). A control buffer that is too small for the record costs the
+ * record alone (MSG_CTRUNC); an empty message is then shown all the same. After shutdown(SHUT_RD) what has come can be read,
+ * then the end; pings and Close are still answered, but over TLS nothing is looked at any more. MSG_ERRQUEUE reads the
+ * socket's error queue, as for TCP: transmit time stamps, whose SOF_TIMESTAMPING_OPT_ID counts bytes of the stream, frame
+ * headers and the kernel's own control frames included. TCP_INQ is refused (EOPNOTSUPP).
  *
  * Pings are answered whatever stands unread before them, as long as the peer can send: until unread messages have filled the
  * receive buffer. Of more than 16 that arrive at once, or while 16 pongs are unacknowledged, the last ones get one pong, to the
@@ -108,16 +110,16 @@
  *
  * read() and recv() work too. SIOCINQ says how many bytes of the first frame can be read now; SO_RCVLOWAT has no effect.
  * MSG_PEEK shows and changes nothing. MSG_WAITALL waits for the end of the message (or a full buffer), and takes one message
- * also with WEBSOCKET_F_BATCH; it is short after a time-out or signal, at the end, and when another reader takes the rest. With WEBSOCKET_F_PING or
- * WEBSOCKET_F_PONG the peer's control frames are delivered too, as messages of that opcode; one that stands between the
- * fragments of a message splits it: the part before it comes without MSG_EOR.
+ * also with WEBSOCKET_F_BATCH; it is short after a time-out or signal, at the end, and when another reader takes the rest. With
+ * WEBSOCKET_F_PING or WEBSOCKET_F_PONG the peer's control frames are delivered too, as messages of that opcode; one that stands
+ * between the fragments of a message splits it: the part before it comes without MSG_EOR.
  *
  * With WEBSOCKET_F_BATCH one recvmsg() returns as many whole messages as are there and fit, back to back, with one
  * record SOL_WEBSOCKET/WEBSOCKET_BATCH instead of WEBSOCKET_MSG: an array of struct websocket_batch, one entry a message, as
  * many as the control buffer holds (at most WEBSOCKET_BATCH_MAX), and MSG_EOR. A message that does not fit stays for the next
  * call; alone it comes in parts, one entry and no MSG_EOR each time but the last. The end (with WEBSOCKET_MSG) and errors are
- * reported alone. A caller without room for one entry gets one message a call, as without batches. The buffer should have room for a
- * struct websocket_msg too: the end comes with one.
+ * reported alone. A caller without room for one entry gets one message a call, as without batches. The buffer should have room
+ * for a struct websocket_msg too: the end comes with one.
  *
  * SENDING
  *
@@ -125,8 +127,8 @@
  * SOL_WEBSOCKET/WEBSOCKET_OPCODE (one byte, WEBSOCKET_OP_*) says. MSG_MORE leaves the message open; the next send continues it
  * and needs no opcode; sendfile() does so with each piece of a file. Text is not checked: that it is UTF-8 (RFC 6455 5.6) is up
  * to the program. A record SOL_WEBSOCKET/WEBSOCKET_BATCH, in the layout in which recvmsg() gave it,
- * sends that many messages from one buffer with one push (text and binary; not with MSG_MORE, nor with io_uring's MSG_WAITALL, which
- * drops the record when it goes on after a short send).
+ * sends that many messages from one buffer with one push (text and binary; not with MSG_MORE, nor with io_uring's MSG_WAITALL,
+ * which drops the record when it goes on after a short send).
  *
  * With WEBSOCKET_F_CORK a message that is sent while received ones can still be read waits for those that are sent behind it:
  * until one is sent with nothing left to read, or recvmsg() finds nothing to read, for one clock tick (CONFIG_HZ) at most.
@@ -135,23 +137,24 @@
  *
  * The return value counts payload bytes. When not all of a message could be taken (non-blocking, time-out, signal) it is
  * short, and the message stays open: the next send continues it, with or without MSG_MORE. A short batch ends at a
- * message boundary, unless not even its first message fitted, or a blocking call gave up (time-out, signal, error) amid a later one.
- * Whether empty messages at that boundary went out does not show: where a batch may be short, they are better sent alone.
+ * message boundary, unless not even its first message fitted, or a blocking call gave up (time-out, signal, error) amid a later
+ * one. Whether empty messages at that boundary went out does not show: where a batch may be short, they are better sent alone.
  *
  * PING and PONG take at most 125 bytes. CLOSE takes nothing, or a code in network byte order and a reason in UTF-8, at most 125
  * bytes together (RFC 6455 5.5.1); after it nothing but the peer's messages and its Close is expected, and sends are EPIPE.
  *
  *	EAGAIN		nothing fits now: wait for EPOLLOUT
  *	EINVAL		an unknown opcode or record; an opcode other than the open message's; MSG_MORE with a control frame or a
- *			batch; a batch whose lengths do not add up, or while a message is open; a Close payload that RFC 6455 7.4 forbids
+ *			batch; a batch whose lengths do not add up, or while a message is open; a Close payload that RFC 6455
+ *			7.4 forbids
  *	EMSGSIZE	a control frame of more than 125 bytes
  *	EPIPE		after Close or shutdown (and SIGPIPE, unless MSG_NOSIGNAL)
  *	EOPNOTSUPP	MSG_OOB, MSG_ZEROCOPY, MSG_FASTOPEN
  *	EFAULT, EINTR, ENOMEM, and the errors of the connection above, which come before EPIPE
  *
- * What is wrong with the call itself (records, an opcode other than the open message's, EMSGSIZE, EOPNOTSUPP, the address of a control
- * frame's payload) is said first, also when nothing would fit; then the connection's error or EPIPE; then a bad Close payload (EINVAL);
- * then EAGAIN; then a batch while a message is open, and the address of a message.
+ * What is wrong with the call itself (records, an opcode other than the open message's, EMSGSIZE, EOPNOTSUPP, the address of a
+ * control frame's payload) is said first, also when nothing would fit; then the connection's error or EPIPE; then a bad Close
+ * payload (EINVAL); then EAGAIN; then a batch while a message is open, and the address of a message.
  *
  * ENDING
  *
@@ -160,15 +163,15 @@
  * if the process is dying; a hint only) when no message is left unread, and resets the connection otherwise, as TCP does; with
  * SO_LINGER and a time of 0, or after ETIMEDOUT, it resets the connection and sends nothing.
  * When the peer closes, the kernel answers its Close with its code, and (server role) ends the TCP connection: at once, if the
- * program waits for messages. If messages are unread, or the program has read one and not come back, the answer waits until it asks
- * for more (a receive or poll() finds nothing before the end), so that its replies still go out; but not longer than
- * close_timeout_ms since it came or since the last read, or 250 ms when nothing is unread or half sent. The same goes for the Close that a bad frame is answered with. recvmmsg() and
- * io_uring's multishot requests come back by themselves.
+ * program waits for messages. If messages are unread, or the program has read one and not come back, the answer waits until it
+ * asks for more (a receive or poll() finds nothing before the end), so that its replies still go out; but not longer than
+ * close_timeout_ms since it came or since the last read, or 250 ms when nothing is unread or half sent. The same goes for the
+ * Close that a bad frame is answered with. recvmmsg() and io_uring's multishot requests come back by themselves.
  *
  * POLL
  *
- * EPOLLIN	a message (also an empty one, which a caller without a control buffer is not shown), or a part that recvmsg() would
- *		return, or the end, or an error
+ * EPOLLIN	a message (also an empty one, which a caller without a control buffer is not shown), or a part that recvmsg()
+ *		would return, or the end, or an error
  * EPOLLRDHUP	no more messages will come: Close, FIN, failure, SHUT_RD
  * EPOLLOUT	a message may be sent, or a send would fail at once
  * EPOLLHUP	both directions ended
@@ -222,10 +225,11 @@
  *	to an eighth, downwards.
  * @max_message: bytes of payload in one message from the peer. A larger one fails the connection (Close 1009, EMSGSIZE) when
  *	the header that announces it arrives. Default (0): 1 MiB.
- * @pong_timeout_ms: after such a ping, end the connection (ETIMEDOUT) when nothing at all was received for so long, counted anew as long
- *	as the peer's TCP takes what was sent before the ping. Default (0): 10,000.
+ * @pong_timeout_ms: after such a ping, end the connection (ETIMEDOUT) when nothing at all was received for so long, counted
+ *	anew as long as the peer's TCP takes what was sent before the ping. Default (0): 10,000.
  * @close_timeout_ms: after our Close, how long to wait for the peer's, while the socket is open; then the connection ends with
- *	ETIMEDOUT. Also how long the answer to the peer's Close may wait for the program. A client that has both waits as long for the server's FIN before it sends its own. Default (0): 5,000.
+ *	ETIMEDOUT. Also how long the answer to the peer's Close may wait for the program. A client that has both waits as long
+ *	for the server's FIN before it sends its own. Default (0): 5,000.
  *
  * The structure may grow at its end. A shorter one means defaults for the rest; a longer one must be zero past what the
  * kernel knows. getsockopt() returns the values in force, defaults filled in.
@@ -246,7 +250,8 @@ struct websocket_config {
  * struct websocket_msg - the record of one recvmsg()
  * @opcode: WEBSOCKET_OP_*; WEBSOCKET_OP_CLOSE at the end of the stream
  * @flags: WEBSOCKET_MSG_*; 0 at the end of the stream
- * @close_code: at the end of the stream the peer's code, in host byte order, 1005 (its Close had none) or 1006 (no Close came); else 0
+ * @close_code: at the end of the stream the peer's code, in host byte order, 1005 (its Close had none) or 1006 (no Close came);
+ *	else 0
  * @reserved: 0
  * @frame_left: payload bytes of the current frame that are still unread. With MSG_EOR always 0; otherwise 0 says only that
  *	another fragment follows.
@@ -300,8 +305,8 @@ struct websocket_batch {
  *	of them (RFC 6455 5.5.3).
  * @rtt_us: microseconds from the last ping of the kernel's keep-alive to its pong; 0: none yet
  * @skipped_messages: empty messages not shown to a caller without a control buffer
- * @unread_bytes: bytes that can be read now, their headers included: complete messages, control frames that are delivered, and the parts of
- *	a message that comes in parts
+ * @unread_bytes: bytes that can be read now, their headers included: complete messages, control frames that are delivered, and
+ *	the parts of a message that comes in parts
  * @partial_bytes: payload bytes announced so far of the message that is not complete yet
  *
  * The structure may grow at its end; getsockopt() copies at most what it has and returns the length.
