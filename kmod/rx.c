@@ -448,15 +448,17 @@ void ws_rx_run(struct sock *sk, struct ws *ws)
  *
  * SO_RCVBUF may have been made smaller since the last byte came, and nobody tells of that: a message for which no more bytes can come
  * is delivered as far as it is there.
- * Return: there is something now.
+ * Return: there is more than before. Not: there is something, which the caller may have looked at (MSG_PEEK) and would do for ever.
  */
 bool ws_rx_look(struct sock *sk, struct ws *ws)
 {
+	u64 ready = ws->ready;
+
 	ws_assert_locked(sk);
 	if (!ws->scan_opcode || ws->streaming || !ws_source_full(sk, ws))
 		return false;
 	ws_rx_run(sk, ws);
-	return ws_readable(ws);
+	return ws->ready != ready;
 }
 
 /**

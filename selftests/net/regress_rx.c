@@ -637,4 +637,25 @@ CASE(regress_rx, row28_buffer_shrinks_under_a_message)
 	free(seen);
 }
 
+/*
+ * Behind an empty message, which such a caller is not shown, the beginning of one; then Close, which waits for the program, and bytes
+ * that fill the buffer. The call ends.
+ */
+CASE(regress_rx, row34_peek_before_a_close_in_a_full_buffer)
+{
+	static unsigned char filler[100000];
+	char byte;
+	int i;
+
+	again(LINK, 4096, &(struct websocket_config){ .close_timeout_ms = 60000 });
+	put(OUT, .opcode = OP_TEXT);
+	put(OUT, .opcode = OP_BINARY, .more = true, .text = "begin");
+	put_close(OUT, 1000, "");
+	peer_write(LINK);
+	for (i = 0; i < 10; i++, wait_ms(20))
+		send(self->link.peer, filler, sizeof(filler), MSG_DONTWAIT | MSG_NOSIGNAL);
+	for (i = 0; i < 3; i++)
+		check(recv(self->link.ws, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0);
+}
+
 SELFTEST_MAIN
