@@ -211,7 +211,8 @@ static void ws_release_cb(struct sock *sk)
 	struct ws *ws = ws_get(sk);
 	u8 deferred = ws->deferred;
 
-	if (unlikely(deferred || ws->timer_deferred)) {
+	/* TCP's sendmsg() may come here in the middle of a frame, when it works off the backlog: the end of release_sock() follows */
+	if (unlikely((deferred || ws->timer_deferred) && !ws->in_tcp)) {
 		bool timer = ws->timer_deferred;
 
 		ws->deferred = 0;

@@ -9,6 +9,7 @@
  *   softirq	bh_lock_sock() and the socket is not owned: sk_data_ready, sk_write_space, the timer;
  *   owner	lock_sock(): system calls;
  *   release	the end of release_sock(), by proto->release_cb: spin lock held, bottom halves off, and still the owner.
+ *		(In 6.12 and 7.3 TCP's sendmsg() calls it too; ws->in_tcp tells, and nothing is done.)
  *
  * A callback that finds the socket owned (also in the backlog run of release_sock() and of TCP's own send functions)
  * notes it in ws->deferred and returns; ws_release_cb() does the work. So each function below runs in any of the
@@ -140,7 +141,7 @@ struct ws {
 	bool scan_again;	/* more has arrived than one pass may examine */
 	bool eof;		/* recvmsg() has reported the end without Close: it stays so */
 	bool streaming;		/* its parts are delivered as they come, because TCP cannot hold it */
-	bool in_tcp;		/* inside TCP's send functions: they call sk_write_space */
+	bool in_tcp;		/* inside TCP's send functions: they call sk_write_space, and release_cb */
 
 	/* sent */
 	bool tx_busy;		/* a sender sleeps in the middle of its message */

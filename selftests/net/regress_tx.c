@@ -573,4 +573,41 @@ TEST_F_TIMEOUT(far, pings_two_gigabytes_apart, 300)
 	free(bytes);
 }
 
+static void *ping_on_and_on(void *argument)
+{
+	static const unsigned char ping[6] = { 0x80 | OP_PING, 0x80 };
+	struct sink *s = argument;
+
+	while (!__atomic_load_n(&s->stop, __ATOMIC_RELAXED)) {
+		struct pollfd p = { .fd = s->fd, .events = POLLOUT };
+
+		if (send(s->fd, ping, sizeof(ping), MSG_DONTWAIT) < 0)
+			poll(&p, 1, 10);
+	}
+	return NULL;
+}
+
+/*
+ * In 6.12 and 7.3 TCP works off the backlog and calls release_cb inside its sendmsg(): nothing of ours may be sent there, for it would
+ * stand in the middle of the frame.
+ */
+TEST_F_TIMEOUT(far, pings_while_tcp_takes_a_large_frame, 300)
+{
+	enum { PIECE = 1 << 20, PIECES = 300 };
+	unsigned char *bytes = new_pattern(PIECE, 97);
+	struct sink s = { .fd = self->link.peer }, pings = s;
+	pthread_t reader, pinger;
+	int i;
+
+	check(!pthread_create(&reader, NULL, sink, &s));
+	check(!pthread_create(&pinger, NULL, ping_on_and_on, &pings));
+	for (i = 0; i < PIECES; i++)
+		equal(PIECE, ws_send(self->link.ws, OP_BINARY, bytes, PIECE, MSG_NOSIGNAL));
+	__atomic_store_n(&pings.stop, true, __ATOMIC_RELAXED);
+	check(!pthread_join(pinger, NULL));
+	__atomic_store_n(&s.stop, true, __ATOMIC_RELAXED);
+	check(!pthread_join(reader, NULL));
+	free(bytes);
+}
+
 SELFTEST_MAIN
