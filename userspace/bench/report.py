@@ -4,8 +4,9 @@ import json
 import subprocess
 
 COLUMNS = {'raw': 'plain TCP', 'call': 'call', 'plain': 'plain', 'cork': 'cork', 'flag': 'F_CORK', 'mmsg': 'mmsg',
-           'batch': 'batch', 'uring': 'io_uring', 'wslay': 'wslay', 'lws': 'libwebsockets', 'beast': 'Beast'}
-MODULE, LIBRARIES = ('call', 'plain', 'cork', 'flag', 'mmsg', 'batch', 'uring'), ('wslay', 'lws', 'beast')
+           'batch': 'batch', 'uring': 'io_uring', 'wslay': 'wslay', 'lws': 'libwebsockets', 'beast': 'Beast',
+           'node': 'Node'}
+MODULE, LIBRARIES = ('call', 'plain', 'cork', 'flag', 'mmsg', 'batch', 'uring'), ('wslay', 'lws', 'beast', 'node')
 SIZES = {16: '16 B', 125: '125 B', 1024: '1 KiB', 16384: '16 KiB', 65536: '64 KiB', 1048576: '1 MiB'}
 LEGEND = '''\
 plain TCP: an echo on epoll; its column has instructions, the others ratios to it where the unit is "ratio".
