@@ -129,6 +129,7 @@ static bool reached(u32 since, u32 ms)
  */
 void ws_timer_ping(struct sock *sk, struct ws *ws)
 {
+	bool first = !ws->ping_waits || tcp_sk(sk)->snd_una != ws->ping_una;
 	u32 id = get_random_u32();
 	int err;
 
@@ -136,11 +137,14 @@ void ws_timer_ping(struct sock *sk, struct ws *ws)
 	ws->ping_due = false;
 	if (!alive(sk, ws))
 		return;
-	ws->ping_sent = tcp_jiffies32;
 	ws->ping_waits = true;
-	ws->ping_una = tcp_sk(sk)->snd_una;
 	err = ws_tx_control(sk, ws, WS_OP_PING, &id, sizeof(id), false);
 	ws->ping_due = err == -EAGAIN || err == -ENOMEM;
+	/* any segment of the peer makes it be tried again: that alone gives it no more time */
+	if (first || !err) {
+		ws->ping_sent = tcp_jiffies32;
+		ws->ping_una = tcp_sk(sk)->snd_una;
+	}
 	if (err == -ENOMEM)
 		ws_timer_retry_memory(sk, ws);
 	if (err)
@@ -153,15 +157,13 @@ void ws_timer_ping(struct sock *sk, struct ws *ws)
 	ws_count(sk, WS_STAT_KEEPALIVE_PINGS);
 }
 
-/* Has the peer's TCP taken more since the last look, of what stands before the ping? */
+/* Has the peer's TCP taken more since the last look, of what stands before the ping, or the ping itself? */
 static bool ping_under_way(const struct sock *sk, struct ws *ws)
 {
-	const struct tcp_sock *tp = tcp_sk(sk);
 	u32 last = ws->ping_una;
 
-	ws->ping_una = tp->snd_una;
-	return tp->snd_una != last &&
-	       (ws->ping_due || after(ws->ping_seq, tp->write_seq) || !ws_tx_acked(sk, ws->ping_seq));
+	ws->ping_una = tcp_sk(sk)->snd_una;
+	return ws->ping_una != last && (ws->ping_due || before(last, ws->ping_seq));
 }
 
 static void keep_alive(struct sock *sk, struct ws *ws)

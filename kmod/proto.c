@@ -122,7 +122,8 @@ static __poll_t ws_poll(struct file *file, struct socket *sock, poll_table *wait
 	if (ending || ws_rx_ended(ws) || (shutdown & RCV_SHUTDOWN && (error || ws_source_ended(sk, ws))))
 		mask |= EPOLLRDHUP;
 	if (poll_requested_events(wait) & (EPOLLOUT | EPOLLWRNORM) &&
-	    (shutdown & SEND_SHUTDOWN || error || READ_ONCE(ws->state) > WEBSOCKET_STATE_OPEN || poll_writeable(sk, ws)))
+	    (shutdown & SEND_SHUTDOWN || READ_ONCE(ws->error) || READ_ONCE(ws->state) > WEBSOCKET_STATE_OPEN ||
+	     poll_writeable(sk, ws)))
 		mask |= EPOLLOUT | EPOLLWRNORM;
 	/* pairs with TCP, which sets sk_err before the state */
 	smp_rmb();
@@ -298,13 +299,8 @@ static void end(struct sock *sk, struct ws *ws)
 	ws_control_shutdown(sk, ws, dying ? WS_CLOSE_GOING_AWAY : WS_CLOSE_NORMAL);
 	/* as in ws_shutdown() */
 	ws_tx_close(sk, ws);
-	if (ws_over_tls(ws)) {
+	if (ws_over_tls(ws))
 		ws_tls_push_all(sk, ws, true);
-	} else if (unlikely(ws->rest.page && ws_tx_allowed(sk))) {
-		/* no memory at all: rather a reset than an end that looks orderly and is in the middle of a frame */
-		sock_set_flag(sk, SOCK_LINGER);
-		sk->sk_lingertime = 0;
-	}
 }
 
 /* The last descriptor was closed. Nothing of ours is called on this socket afterwards. */
@@ -324,6 +320,11 @@ static void ws_close(struct sock *sk, long timeout)
 		if (ws_over_tls(ws))
 			ws_tls_drop(sk, ws);
 		ws_rx_drop(sk, ws);
+		if (unlikely(ws->rest.page && ws_tx_allowed(sk))) {
+			/* no memory at all: rather a reset than an end that looks orderly and is in the middle of a frame */
+			sock_set_flag(sk, SOCK_LINGER);
+			sk->sk_lingertime = 0;
+		}
 	}
 	detach(sk, ws);
 	release_sock(sk);

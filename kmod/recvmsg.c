@@ -301,8 +301,12 @@ static inline void consume(struct sock *sk, struct ws *ws, u64 n)
 		ws->ending_since = tcp_jiffies32;
 		ws_timer_arm(sk, ws);
 	}
-	ws->read.takes++;
+	WRITE_ONCE(ws->read.takes, ws->read.takes + 1);
 	WRITE_ONCE(ws->in_hand, true);
+	if (unlikely(ws->tell_takes)) {
+		ws->tell_takes = false;
+		ws->base->data_ready(sk);
+	}
 }
 
 /* The cursor becomes the socket's, the bytes before it go back to TCP. */
@@ -499,13 +503,19 @@ static bool something_is(const struct sock *sk, const struct ws *ws, u64 from)
 	       READ_ONCE(ws->ending) || READ_ONCE(sk->sk_err) || ws_source_ended(sk, ws);
 }
 
-static bool worth_waking(const struct sock *sk, const struct ws *ws, u64 from)
+/* MSG_WAITALL: the message whose beginning was taken is another reader's now. */
+static bool lost_message(const struct ws *ws, const struct take *t)
 {
-	return something_is(sk, ws, from) || (ws_over_tls(ws) && ws_tls_waiting(ws));
+	return t->copied && t->takes != READ_ONCE(ws->read.takes);
+}
+
+static bool worth_waking(const struct sock *sk, const struct ws *ws, const struct take *t, u64 from)
+{
+	return something_is(sk, ws, from) || lost_message(ws, t) || (ws_over_tls(ws) && ws_tls_waiting(ws));
 }
 
 /* Sleeps with the lock dropped. Returns 0, -EAGAIN, -EINTR, -ERESTARTSYS or -EPIPE. */
-static int wait_readable(struct sock *sk, struct ws *ws, u64 from, long *timeo)
+static int wait_readable(struct sock *sk, struct ws *ws, const struct take *t, u64 from, long *timeo)
 {
 	DEFINE_WAIT_FUNC(wait, woken_wake_function);
 	int rc;
@@ -516,9 +526,11 @@ static int wait_readable(struct sock *sk, struct ws *ws, u64 from, long *timeo)
 		return sock_intr_errno(*timeo);
 	add_wait_queue(sk_sleep(sk), &wait);
 	sk_set_bit(SOCKWQ_ASYNC_WAITDATA, sk);
+	if (t->copied)
+		ws->tell_takes = true;
 	if (ws_over_tls(ws))
 		ws_tls_sleep(ws, &wait);
-	rc = sk_wait_event(sk, timeo, worth_waking(sk, ws, from), &wait);
+	rc = sk_wait_event(sk, timeo, worth_waking(sk, ws, t, from), &wait);
 	if (ws_over_tls(ws))
 		ws_tls_wake(ws, &wait);
 	sk_clear_bit(SOCKWQ_ASYNC_WAITDATA, sk);
@@ -557,6 +569,12 @@ static noinline_for_stack int receive_any(struct sock *sk, struct ws *ws, struct
 		u64 from = flags & MSG_PEEK ? t.off : 0;
 		size_t had = t.copied;
 
+		/* TCP's sendmsg() has worked off the backlog: messages may stand before the end that it found there */
+		if (unlikely(ws->deferred & WS_DEFER_RX)) {
+			ws->deferred &= ~WS_DEFER_RX;
+			ws_rx_run(sk, ws);
+			t.spot = (struct ws_spot){};
+		}
 		if (unlikely(!ws_source_ok(sk, ws)))
 			ws_fail(sk, ws, WS_FAIL_STOLEN);
 		if (ws->ready > max(ws->head, from) && likely(!ws->eof)) {
@@ -564,7 +582,7 @@ static noinline_for_stack int receive_any(struct sock *sk, struct ws *ws, struct
 				break;
 			if (t.copied > had)
 				pulls = 0;
-			if (!signal_pending(current) || !ws_readable(ws))
+			if (!timeo || !signal_pending(current) || !ws_readable(ws))
 				continue;
 			/* many frames that carry nothing: the next call goes on */
 			ret = t.copied ? short_of_all(msg, &t) : sock_intr_errno(timeo);
@@ -581,7 +599,7 @@ static noinline_for_stack int receive_any(struct sock *sk, struct ws *ws, struct
 			t.spot = (struct ws_spot){};
 			continue;
 		}
-		if (t.copied && (timeo == 0 || signal_pending(current) || something_is(sk, ws, from))) {
+		if (t.copied && (timeo == 0 || signal_pending(current) || something_is(sk, ws, from) || lost_message(ws, &t))) {
 			ret = short_of_all(msg, &t);
 			break;
 		}
@@ -590,17 +608,21 @@ static noinline_for_stack int receive_any(struct sock *sk, struct ws *ws, struct
 			t.spot = (struct ws_spot){};
 			continue;
 		}
-		if (ws_rx_look(sk, ws))
+		if (ws_rx_look(sk, ws)) {
+			t.spot = (struct ws_spot){};
 			continue;
+		}
 		/* TCP would take an error away that is for the program; the timer sends it then */
-		if (unlikely(ws->held) && !sk->sk_err)
+		if (unlikely(ws->held) && !sk->sk_err) {
 			ws_tx_flush(sk, ws);
+			continue;
+		}
 		/* ENDING IN ORDER: the program wants more, and there is nothing before the end */
 		WRITE_ONCE(ws->in_hand, false);
 		ws_control_settle(sk, ws);
 		if (at_end(sk, ws, msg, &ret))
 			break;
-		ret = wait_readable(sk, ws, from, &timeo);
+		ret = wait_readable(sk, ws, &t, from, &timeo);
 		t.spot = (struct ws_spot){};
 		if (ret && !t.copied)
 			break;

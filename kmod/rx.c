@@ -166,12 +166,15 @@ static bool scan_frame(struct sock *sk, struct ws *ws, struct ws_spot *spot, u64
 	u8 buf[WS_HEADER_ROOM];
 	struct ws_header h;
 	bool shown;
+	unsigned int there;
 	int n;
 
-	n = ws_source_header(sk, ws, spot, ws->scan, buf);
-	n = ws_frame_decode(&h, buf, n, !ws_client(ws), ws->scan_opcode);
+	there = ws_source_header(sk, ws, spot, ws->scan, buf);
+	n = ws_frame_decode(&h, buf, there, !ws_client(ws), ws->scan_opcode);
 	if (n < 0)
 		pass->failure = -n;
+	else if (!n && unlikely(there < min_t(u64, WS_HEADER_MAX, tail - ws->scan)))
+		pass->failure = WS_FAIL_UNREADABLE;
 	if (n <= 0)
 		return false;
 	shown = ws_rx_delivers(ws, h.opcode);
@@ -335,15 +338,21 @@ static u64 streaming_end(const struct ws *ws)
 	return ws->message_len ? min(tail, ws->scan) : 0;
 }
 
+/* TCP cannot hold the message at the scan cursor: it is delivered in parts. */
+static void stream(struct sock *sk, struct ws *ws)
+{
+	ws->streaming = true;
+	ws_count(sk, WS_STAT_STREAMED);
+}
+
 /* Decides what to wait for. After everything was consumed that will be. */
 static void set_expectation(struct sock *sk, struct ws *ws, struct pass *pass)
 {
 	u64 tail = ws_source_tail(ws);
 
-	if (ws->scan_opcode && !ws->streaming && ws_source_full(sk, ws)) {
-		ws->streaming = true;
-		ws_count(sk, WS_STAT_STREAMED);
-	}
+	/* with messages unread it is the reader who can make room, and this is asked again then */
+	if (ws->scan_opcode && !ws->streaming && pass->ready <= ws->head && ws_source_full(sk, ws))
+		stream(sk, ws);
 	if (ws->streaming)
 		pass->ready = max(pass->ready, streaming_end(ws));
 	if (tail < ws->scan && !ws->streaming &&
@@ -457,6 +466,7 @@ bool ws_rx_look(struct sock *sk, struct ws *ws)
 	ws_assert_locked(sk);
 	if (!ws->scan_opcode || ws->streaming || !ws_source_full(sk, ws))
 		return false;
+	stream(sk, ws);
 	ws_rx_run(sk, ws);
 	return ws->ready != ready;
 }

@@ -250,8 +250,12 @@ static ssize_t wait_room(struct sock *sk, struct ws *ws, size_t want, enum turn 
 	int err;
 
 	for (;;) {
-		if (ws_over_tls(ws))
+		if (ws_over_tls(ws)) {
+			/* the lock is dropped in the middle of a message */
+			if (turn == TURN_NEXT)
+				WRITE_ONCE(ws->tx_busy, true);
 			ws_tls_wait_push(sk, ws);
+		}
 		err = send_error(sk, ws);
 		if (err)
 			return err;
@@ -486,9 +490,9 @@ static ssize_t send_control(struct sock *sk, struct ws *ws, struct msghdr *msg, 
 	if (copy_from_iter(data, n, &msg->msg_iter) != n)
 		return -EFAULT;
 	if (opcode == WS_OP_CLOSE) {
-		/* behind what is on its way, with its reason */
+		/* behind what is on its way or held back, with its reason */
 		if (ws_over_tls(ws)) {
-			ws_tls_wait_push(sk, ws);
+			ws_tls_push_all(sk, ws, false);
 			ws_tls_promise(ws);
 		}
 		rc = send_error(sk, ws);
@@ -500,6 +504,9 @@ static ssize_t send_control(struct sock *sk, struct ws *ws, struct msghdr *msg, 
 		return n;
 	}
 	do {
+		/* it cannot join what is held back, which goes before it */
+		if (ws_over_tls(ws))
+			WRITE_ONCE(ws->held, false);
 		rc = wait_room(sk, ws, n, TURN_CONTROL, timeo);
 		if (rc < 0)
 			return rc;
@@ -596,7 +603,7 @@ static bool send_whole(struct sock *sk, struct ws *ws, struct msghdr *msg, size_
 	size_t need = size + 4 * nr, n;
 
 	if (msg->msg_flags & WS_MSG_MORE || ws->tx_opcode || ws_client(ws) || ws_over_tls(ws) || !is_data(one.opcode) ||
-	    2 * (READ_ONCE(sk->sk_wmem_queued) + need) > READ_ONCE(sk->sk_sndbuf))
+	    2 * (READ_ONCE(sk->sk_wmem_queued) + need) > READ_ONCE(sk->sk_sndbuf) || tcp_under_memory_pressure(sk))
 		return false;
 	if (!pfrag->page || need > pfrag->size - pfrag->offset) {
 		if (need > 2048 || !skb_page_frag_refill(need, pfrag, sk->sk_allocation))
@@ -647,6 +654,9 @@ int ws_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
 		ws_tls_push(sk, ws);
 		ws_tls_leave(sk, ws);
 	}
+	/* it waits less long for a program that is not amid a message */
+	if (unlikely(ws->ending))
+		ws_timer_arm(sk, ws);
 	release_sock(sk);
 	if (rc == -EPIPE && !(msg->msg_flags & MSG_NOSIGNAL))
 		send_sig(SIGPIPE, current, 0);
@@ -673,7 +683,8 @@ void ws_splice_eof(struct socket *sock)
 		ws_tls_promise(ws);
 	}
 	/* a sender that sleeps in the middle of the message ends it */
-	if (ws->tx_opcode && !ws->tx_busy && !send_error(sk, ws) && !ws_tx_control(sk, ws, WS_OP_CONTINUATION, "", 0, true)) {
+	if (ws->tx_opcode && !ws->tx_busy && ws->state == WEBSOCKET_STATE_OPEN && !ws->error &&
+	    !ws_tx_control(sk, ws, WS_OP_CONTINUATION, "", 0, true)) {
 		ws->tx_opcode = 0;
 		count_frame(ws, true, 0);
 	}

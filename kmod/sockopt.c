@@ -198,6 +198,8 @@ int ws_getsockopt(struct sock *sk, int level, int name, char __user *val, int __
 
 	if (level == SOL_TCP && name == TCP_ZEROCOPY_RECEIVE)
 		return -EOPNOTSUPP;
+	if (ws_over_tls(ws) && level == SOL_TLS && (name == TLS_TX || name == TLS_RX))
+		return ws_tls_keys(sk, ws, name, val, len);
 	if (level != SOL_WEBSOCKET)
 		return ws->base->prot->getsockopt(sk, level, name, val, len);
 	switch (name) {

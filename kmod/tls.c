@@ -341,14 +341,14 @@ void ws_tls_consume(struct sock *sk, struct ws *ws, u64 n)
  * @sk: the socket
  * @ws: its context
  *
- * Too much is decrypted and unread. Less than a header and a control frame never is too much, however small the records were in
- * which it came: nobody can consume the beginning of a frame that carries nothing to read.
+ * Too much is decrypted and unread. Less than a header and a control frame never is too much if it is the beginning of a frame that
+ * carries nothing to read: nobody can consume it, however small the records were in which it came.
  */
 bool ws_tls_full(const struct sock *sk, const struct ws *ws)
 {
 	const struct ws_tls *tls = ws->tls;
 
-	return tls->charged >= sk->sk_rcvbuf / 2 && tls->tail_seq - ws->head_seq >= FRAME_START;
+	return tls->charged >= sk->sk_rcvbuf / 2 && (ws_readable(ws) || tls->tail_seq - ws->head_seq >= FRAME_START);
 }
 
 /**

@@ -92,7 +92,15 @@ static bool learn_ulp(const struct tcp_ulp_ops *ulp)
  */
 void ws_tls_hook(struct sock *sk, struct ws *ws)
 {
-	tls_sw_ctx_rx(tls_get_ctx(sk))->saved_data_ready = ws_tls_record_ready;
+	struct tls_context *ctx = tls_get_ctx(sk);
+
+	tls_sw_ctx_rx(ctx)->saved_data_ready = ws_tls_record_ready;
+	/*
+	 * From 6.14 on TLS takes new keys of a socket of TLS 1.3, and puts its operations in the place of ours. ws_setsockopt() refuses
+	 * them; a thread that came before us, and waits for the lock inside TLS, is refused by this: TLS asks for the version.
+	 */
+	ctx->crypto_send.info.version = 0;
+	ctx->crypto_recv.info.version = 0;
 	WRITE_ONCE(inet_csk(sk)->icsk_ulp_ops, &both_ulp);
 }
 
@@ -108,6 +116,26 @@ void ws_tls_unhook(struct sock *sk, struct ws *ws)
 	WRITE_ONCE(inet_csk(sk)->icsk_ulp_ops, tls_ulp);
 	/* the core drops a reference to our module for it, which we took in its stead */
 	module_put(ws->base->ops->owner);
+}
+
+/**
+ * ws_tls_keys() - getsockopt(TLS_TX, TLS_RX): as TLS tells them, with the version that ws_tls_hook() has changed
+ * @sk: the socket
+ * @ws: its context
+ * @name: the option
+ * @val: for the caller
+ * @len: bytes
+ * Context: process, without the lock
+ */
+int ws_tls_keys(struct sock *sk, struct ws *ws, int name, char __user *val, int __user *len)
+{
+	u16 version = tls_get_ctx(sk)->prot_info.version;
+	int err = ws->base->prot->getsockopt(sk, SOL_TLS, name, val, len);
+
+	BUILD_BUG_ON(offsetof(struct tls_crypto_info, version));
+	if (err)
+		return err;
+	return copy_to_user(val, &version, sizeof(version)) ? -EFAULT : 0;
 }
 
 /* Is this a socket with TLS in both directions, on which nobody else sits? */
@@ -233,7 +261,7 @@ int __init ws_tls_init(void)
 
 	if (err)
 		return err;
-	ws_tls_queue = alloc_workqueue("websocket", WS_WQ_PERCPU | WQ_MEM_RECLAIM, 0);
+	ws_tls_queue = alloc_workqueue("websocket", WS_WQ_PERCPU | WQ_CPU_INTENSIVE | WQ_MEM_RECLAIM, 0);
 	if (!ws_tls_queue)
 		return -ENOMEM;
 	err = nf_register_sockopt(&doors[0]);

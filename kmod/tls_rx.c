@@ -316,6 +316,9 @@ static int pull_one(struct sock *sk, struct ws *ws)
 	}
 	if (n < 0)
 		pull_error(sk, ws, n);
+	else if (!type && strparser(sk)->stopped)
+		/* a broken record and FIN behind it, and the error was taken away */
+		pull_error(sk, ws, -EBADMSG);
 	else if (!type)
 		end(sk, ws);
 	else if (type != WS_TLS_DATA)

@@ -34,7 +34,7 @@ static int encrypt(struct sock *sk, struct ws *ws, struct msghdr *msg, size_t si
 	WRITE_ONCE(tls->pushing, true);
 	release_sock(sk);
 	/* a thread that came before the attach may sleep there: the work item, which serves others too, does not wait for it */
-	if (unlikely(current->flags & PF_WQ_WORKER) && mutex_is_locked(&tls_get_ctx(sk)->tx_lock))
+	if (unlikely(current->flags & PF_WQ_WORKER) && !tls->closing && mutex_is_locked(&tls_get_ctx(sk)->tx_lock))
 		n = -EAGAIN;
 	else
 		n = ws->base->prot->sendmsg(sk, msg, size);
@@ -42,6 +42,9 @@ static int encrypt(struct sock *sk, struct ws *ws, struct msghdr *msg, size_t si
 	ws_tls_done(tls, &tls->pushing);
 	if (uncork)
 		tp->nonagle = nonagle;
+	/* what was not taken is tried again */
+	if (uncork && n != size)
+		tls->uncork = true;
 	if (unlikely(err))
 		cmpxchg(&sk->sk_err, 0, err);
 	return n;
@@ -227,6 +230,9 @@ void ws_tls_push(struct sock *sk, struct ws *ws)
 	tls->promise = false;
 	if (tls->pushing)
 		return;
+	/* nobody comes back to add to it */
+	if (ws->fin_due)
+		WRITE_ONCE(ws->held, false);
 	while (!tls->broken && !tls->notified) {
 		if (ws->rest.page && !ws->held) {
 			if (!push_rest(sk, ws))
@@ -248,6 +254,41 @@ void ws_tls_push(struct sock *sk, struct ws *ws)
 	}
 }
 
+/* The send buffer takes whatever there is, also at TCP's memory limit, until narrow() was called as often. */
+static void widen(struct sock *sk, struct ws_tls *tls)
+{
+	struct tcp_sock *tp = tcp_sk(sk);
+
+	if (tls->wide++)
+		return;
+	tls->sndbuf = sk->sk_sndbuf;
+	tls->notsent_lowat = tp->notsent_lowat;
+	tls->sndbuf_lock = sk->sk_userlocks & SOCK_SNDBUF_LOCK;
+	sk->sk_userlocks &= ~SOCK_SNDBUF_LOCK;
+	WRITE_ONCE(sk->sk_sndbuf, INT_MAX);
+	WRITE_ONCE(tp->notsent_lowat, UINT_MAX);
+}
+
+/* What it was, unless the program has set it meanwhile. Behind close() TLS sends what it has still got. */
+static void narrow(struct sock *sk, struct ws_tls *tls)
+{
+	if (--tls->wide || tls->closing)
+		return;
+	sk->sk_userlocks |= tls->sndbuf_lock;
+	/* at its limit TCP makes the buffer small */
+	if (!(sk->sk_userlocks & SOCK_SNDBUF_LOCK) || tls->sndbuf_lock)
+		WRITE_ONCE(sk->sk_sndbuf, tls->sndbuf);
+	cmpxchg(&tcp_sk(sk)->notsent_lowat, UINT_MAX, tls->notsent_lowat);
+}
+
+/* Something is left that could go. */
+static bool unsent(const struct sock *sk, const struct ws *ws, bool end)
+{
+	const struct ws_tls *tls = ws->tls;
+
+	return !tls->broken && !tls->notified && ws_tx_allowed(sk) && (ws->rest.page || end);
+}
+
 /**
  * ws_tls_push_all() - send also into a full send buffer: nobody will do it later
  * @sk: the socket
@@ -258,28 +299,30 @@ void ws_tls_push(struct sock *sk, struct ws *ws)
 void ws_tls_push_all(struct sock *sk, struct ws *ws, bool end)
 {
 	struct ws_tls *tls = ws->tls;
-	u32 lowat = tcp_sk(sk)->notsent_lowat;
-	int sndbuf = sk->sk_sndbuf;
-	unsigned int tries;
+	unsigned int tries = 0;
+	u32 seq;
 
 	ws_tls_wait(sk, tls, &tls->pushing);
 	WRITE_ONCE(ws->held, false);
-	WRITE_ONCE(sk->sk_sndbuf, INT_MAX);
-	WRITE_ONCE(tcp_sk(sk)->notsent_lowat, UINT_MAX);
-	for (tries = 0; tries < PUSH_TRIES; tries++) {
+	widen(sk, tls);
+	do {
+		seq = tcp_sk(sk)->write_seq;
 		ws_tls_push(sk, ws);
-		/* a signal is there, and TLS' own work has its mutex for a moment */
-		if (!ws->rest.page || tls->broken || tls->notified || !signal_pending(current))
+		if (end && !ws->rest.page && unsent(sk, ws, end))
+			push_alert(sk, ws);
+		if (!unsent(sk, ws, end))
 			break;
-		release_sock(sk);
-		schedule_timeout_uninterruptible(1);
-		lock_sock(sk);
-	}
-	if (end && !ws->rest.page && !tls->notified && !tls->broken && ws_tx_allowed(sk))
-		push_alert(sk, ws);
-	/* unless the program has set it meanwhile */
-	cmpxchg(&sk->sk_sndbuf, INT_MAX, sndbuf);
-	cmpxchg(&tcp_sk(sk)->notsent_lowat, UINT_MAX, lowat);
+		/* a signal is there, and TLS' own work has its mutex for a moment */
+		if (signal_pending(current)) {
+			tries++;
+			release_sock(sk);
+			schedule_timeout_uninterruptible(1);
+			lock_sock(sk);
+		} else if (seq == tcp_sk(sk)->write_seq) {
+			break;
+		}
+	} while (tries < PUSH_TRIES);
+	narrow(sk, tls);
 }
 
 /**

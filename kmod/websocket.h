@@ -135,6 +135,7 @@ struct ws {
 	bool timer_deferred;	/* likewise the timer; written with the spin lock held: not in the same word */
 	u8 ending;		/* what ends the messages, found but not acted on (ENDING IN ORDER in control.c); 0: nothing */
 	bool in_hand;		/* the program was given a message and has not come back for more */
+	bool tell_takes;	/* a reader sleeps who has part of a message that another one may take: MSG_WAITALL */
 	u8 scan_opcode;		/* of the unfinished message at scan; 0: none */
 	u8 frame_head;		/* size of the header before frame_data */
 	bool scan_whole;	/* the frame that ends at scan is its last */
@@ -320,6 +321,7 @@ int ws_tls_nagle(struct sock *sk, struct ws *ws, int name, sockptr_t val, unsign
 /* tls_attach.c: WEBSOCKET_ATTACH */
 int ws_tls_init(void);
 void ws_tls_exit(void);
+int ws_tls_keys(struct sock *sk, struct ws *ws, int name, char __user *val, int __user *len);
 void ws_tls_hook(struct sock *sk, struct ws *ws);
 void ws_tls_unhook(struct sock *sk, struct ws *ws);
 

@@ -346,4 +346,43 @@ CASE(keepalive, row57_pitfall31_timers_at_close)
 	}
 }
 
+FIXTURE(late) { struct link link; };
+FIXTURE_SETUP(late) { link_open(LINK, &(struct shape){ .segmentation = SEGMENT_ALL, .family = IPV4 }); }
+FIXTURE_TEARDOWN(late) { link_close(LINK); }
+
+/* The time for the pong begins when the peer's TCP has the ping, behind whatever else it had to take, not when that was looked at last. */
+CASE(late, the_ping_is_taken_late)
+{
+	enum { LEN = 1000, INTERVAL = 6000, TIME = 2000 };
+	unsigned char *bytes = new_pattern(LEN, 8);
+	int sent = 0, i;
+	double pinged;
+
+	link_start_narrow(LINK, 16384);
+	do
+		while (ws_send(self->link.ws, OP_BINARY, bytes, LEN, MSG_DONTWAIT | MSG_NOSIGNAL) == LEN)
+			sent++;
+	while (!ws_stuck(LINK));
+	/* room for the ping */
+	for (i = 0; i < sent / 2; i++)
+		equal(WIRE_FRAME, wire_read(WIRE));
+	every(LINK, INTERVAL, TIME);
+	while (!ws_info(self->link.ws).tx_pings)
+		usleep(10000);
+	pinged = seconds();
+	for (; i < sent - 10; i++) {
+		equal(WIRE_FRAME, wire_read(WIRE));
+		usleep(1700000 * 2 / sent);
+	}
+	while (seconds() - pinged < 3.8)
+		usleep(10000);
+	do
+		equal(WIRE_FRAME, wire_read(WIRE));
+	while (self->link.wire.seen.opcode != OP_PING);
+	while (seconds() - pinged < 4.8)
+		usleep(10000);
+	equal(WEBSOCKET_STATE_OPEN, ws_info(self->link.ws).state);
+	free(bytes);
+}
+
 SELFTEST_MAIN

@@ -252,4 +252,20 @@ CASE(order, waitall_of_a_broken_message)
 	expect_failure(LINK, EPROTO, 1002);
 }
 
+/* It has ended its answer: from then on the peer's Close does not wait for it as for one that is sending. */
+CASE(order, nobody_comes_back_behind_an_answer)
+{
+	wait_forever(LINK);
+	put(OUT, .opcode = OP_TEXT, .text = "one");
+	put_close(OUT, 4002, "");
+	peer_write(LINK);
+	expect_text(LINK, "one");
+	equal(3, ws_send(self->link.ws, OP_TEXT, "re:", 3, MSG_MORE));
+	usleep(400000);
+	equal(4, ws_send(self->link.ws, 0, " one", 4, 0));
+	wire_expect_message(WIRE, OP_TEXT, "re: one", 7);
+	expect_closed(LINK, 4002);
+	expect_end(LINK, 4002);
+}
+
 SELFTEST_MAIN

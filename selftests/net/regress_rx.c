@@ -597,11 +597,12 @@ CASE(regress_rx, waitall_beside_another_reader)
 		check(r.n > 0);
 		have += r.n;
 	}
+	before_all_others(false);
+	/* nothing more comes before that */
+	check(!pthread_join(thread, NULL));
 	stream_clear(OUT);
 	put(OUT, .opcode = OP_TEXT, .text = "the next message");
 	peer_write(LINK);
-	before_all_others(false);
-	check(!pthread_join(thread, NULL));
 	check(w->r.n > 0 && !(w->r.flags & MSG_EOR));
 	equal(LEN, w->r.n + have);
 	check(!memcmp(w->bytes, bytes, w->r.n) && !memcmp(other, bytes + w->r.n, have));

@@ -477,4 +477,18 @@ CASE(send_full, reset)
 	expect_error(LINK, ECONNRESET);
 }
 
+/* A bad frame waits for a program that has something to read (ENDING IN ORDER): that makes no room for sending. */
+CASE(send_full, no_room_before_a_bad_frame)
+{
+	link_configure(LINK, &(struct websocket_config){ .flags = variant->shape.client ? WEBSOCKET_F_CLIENT : 0,
+							 .close_timeout_ms = 60000 });
+	fill(LINK, self->bytes, BIG);
+	put(OUT, .opcode = OP_TEXT, .text = "unread");
+	put(OUT, .opcode = OP_TEXT, .rsv = 4, .text = "bad");
+	peer_write(LINK);
+	peer_settle(LINK);
+	equal(POLLIN, ws_poll(self->link.ws) & (POLLIN | POLLOUT));
+	refuses(EAGAIN, ws_send(self->link.ws, 0, self->bytes, 1, MSG_DONTWAIT));
+}
+
 SELFTEST_MAIN

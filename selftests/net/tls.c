@@ -264,9 +264,15 @@ CASE(tls, cork)
 
 CASE(tls, new_keys_are_refused)
 {
+	struct tls_crypto_info info = {};
+	socklen_t len = sizeof(info);
+
 	refuses(EBUSY, tls_set_key(self->link.ws, TLS_TX, variant->version, TLS_CIPHER_AES_GCM_128, 1));
 	refuses(EBUSY, tls_set_key(self->link.ws, TLS_RX, variant->version, TLS_CIPHER_AES_GCM_128, 1));
 	refuses(EEXIST, ws_attach_tls(self->link.ws, &defaults));
+	must(getsockopt(self->link.ws, SOL_TLS, TLS_TX, &info, &len));
+	equal(variant->version, info.version);
+	equal(TLS_CIPHER_AES_GCM_128, info.cipher_type);
 	talk(LINK);
 }
 

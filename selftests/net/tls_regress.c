@@ -223,4 +223,112 @@ CASE(tls_regress, row62_alert_behind_close)
 	expect_end(LINK, 1000);
 }
 
+static void configure(struct link *l, unsigned int flags)
+{
+	link_configure(l, &(struct websocket_config){ .flags = flags | (l->shape.client ? WEBSOCKET_F_CLIENT : 0) });
+}
+
+/* The answer to the first of two messages is held back. */
+static void hold_an_answer(struct link *l)
+{
+	configure(l, WEBSOCKET_F_CORK);
+	put(&l->out, .opcode = OP_TEXT, .text = "one");
+	put(&l->out, .opcode = OP_TEXT, .text = "two");
+	peer_write(l);
+	peer_settle(l);
+	expect_text(l, "one");
+	equal(7, ws_send(l->ws, OP_TEXT, "re: one", 7, 0));
+}
+
+CASE(tls_regress, close_behind_what_is_held_has_its_reason)
+{
+	hold_an_answer(LINK);
+	equal(5, ws_send(self->link.ws, OP_CLOSE, "\x0f\xa0" "why", 5, 0));
+	wire_expect(WIRE, OP_TEXT, true, "re: one", 7);
+	wire_expect(WIRE, OP_CLOSE, true, "\x0f\xa0" "why", 5);
+}
+
+CASE(tls_regress, ping_behind_what_is_held)
+{
+	hold_an_answer(LINK);
+	equal(1, ws_send(self->link.ws, OP_PING, "p", 1, MSG_DONTWAIT));
+	wire_expect(WIRE, OP_TEXT, true, "re: one", 7);
+	wire_expect(WIRE, OP_PING, true, "p", 1);
+}
+
+/* The peer's alert ends the connection: what was sent before goes out all the same, and FIN behind it. */
+CASE(tls_regress, row62_alert_while_an_answer_is_held)
+{
+	hold_an_answer(LINK);
+	tls_send_record(self->link.peer, RECORD_ALERT, "\2\50", 2);
+	wire_expect(WIRE, OP_TEXT, true, "re: one", 7);
+	wire_expect_end(WIRE);
+}
+
+CASE(tls_regress, close_into_a_full_buffer_has_its_reason)
+{
+	unsigned char *bytes = new_pattern(300000, 12);
+	int before = 0, after = 0;
+	socklen_t len = sizeof(int);
+
+	link_start_narrow(LINK, 16384);
+	set_option(self->link.ws, SOL_SOCKET, SO_SNDBUF, 8192);
+	must(getsockopt(self->link.ws, SOL_SOCKET, SO_SNDBUF, &before, &len));
+	do
+		while (ws_send(self->link.ws, OP_BINARY, bytes, 300000, MSG_DONTWAIT) > 0)
+			;
+	while (!ws_stuck(LINK));
+	equal(5, ws_send(self->link.ws, OP_CLOSE, "\x0f\xa0" "why", 5, 0));
+	must(getsockopt(self->link.ws, SOL_SOCKET, SO_SNDBUF, &after, &len));
+	equal(before, after);
+	do
+		equal(WIRE_FRAME, wire_read(WIRE));
+	while (self->link.wire.seen.opcode != OP_CLOSE);
+	equal(5, self->link.wire.seen.len);
+	check(!memcmp(self->link.wire.seen.payload, "\x0f\xa0" "why", 5));
+	free(bytes);
+}
+
+struct writer { int fd; bool over; };
+
+static void *write_text(void *argument)
+{
+	static char text[300000];
+	struct writer *w = argument;
+	int i;
+
+	memset(text, 'x', sizeof(text));
+	for (i = 0; i < 30; i++)
+		equal(sizeof(text), ws_send(w->fd, OP_TEXT, text, sizeof(text), 0));
+	__atomic_store_n(&w->over, true, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+static void *write_binary(void *argument)
+{
+	struct writer *w = argument;
+
+	while (!__atomic_load_n(&w->over, __ATOMIC_RELAXED))
+		equal(1, ws_send(w->fd, OP_BINARY, "b", 1, 0));
+	must(shutdown(w->fd, SHUT_WR));
+	return NULL;
+}
+
+/* The lock is dropped in the middle of a message: another one waits for its end, whatever it is. */
+CASE(tls_regress, row33_two_writers)
+{
+	struct writer w = { .fd = self->link.ws };
+	pthread_t threads[2];
+	int texts = 0;
+
+	check(!pthread_create(threads, NULL, write_text, &w));
+	check(!pthread_create(threads + 1, NULL, write_binary, &w));
+	do {
+		equal(WIRE_FRAME, wire_read(WIRE));
+		texts += self->link.wire.seen.opcode == OP_TEXT;
+	} while (self->link.wire.seen.opcode != OP_CLOSE);
+	equal(30, texts);
+	check(!pthread_join(threads[0], NULL) && !pthread_join(threads[1], NULL));
+}
+
 SELFTEST_MAIN

@@ -5,6 +5,7 @@
  */
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/sock_diag.h>
 #include <sys/syscall.h>
 
 #include "keys.h"
@@ -295,6 +296,24 @@ CASE(door, not_a_record_and_so_error)
 	expect_error(l, EBADMSG);
 }
 
+/* The same when nobody has looked before FIN came. */
+CASE(door, not_a_record_and_so_error_and_fin)
+{
+	struct link *l = LINK;
+	socklen_t len = sizeof(int);
+	int error = 0;
+
+	tls_key(l->ws, variant->version, 1);
+	peer_write_raw(l, "GET / HTTP/1.1\r\n\r\n", 18);
+	must(shutdown(l->peer, SHUT_WR));
+	peer_settle(l);
+	must(getsockopt(l->ws, SOL_SOCKET, SO_ERROR, &error, &len));
+	check(error);
+	must(ws_attach_tls(l->ws, &defaults));
+	ws_wait(l->ws, POLLIN);
+	expect_error(l, EBADMSG);
+}
+
 CASE(door, part_of_a_record)
 {
 	struct link *l = LINK;
@@ -355,6 +374,82 @@ CASE(door, row52_nothing_in_the_clear)
 	check(!memmem(bytes, n, "Kwyjibo", 7));
 	link_close(&l);
 	close(packets);
+}
+
+/* Row 20: bytes of a frame, each in a record of its own, with others between and much behind them, and a message unread before: none of them
+ * takes as much memory as all would.
+ */
+CASE(door, row20_bytes_among_tickets)
+{
+	enum { LEN = 60000, ALONE = 130 };
+	static const unsigned char ticket[] = { 4, 0, 0, 1, 0 };
+	unsigned char *bytes = new_pattern(LEN, 13);
+	__u32 memory[SK_MEMINFO_VARS] = {}, buffer;
+	socklen_t len = sizeof(memory);
+	struct link *l = LINK;
+	size_t i;
+
+	must(getsockopt(l->ws, SOL_SOCKET, SO_MEMINFO, memory, &len));
+	buffer = memory[SK_MEMINFO_RCVBUF];
+	tls_key(l->ws, variant->version, 1);
+	tls_key(l->peer, variant->version, 0);
+	put(&l->out, .opcode = OP_TEXT, .text = "unread");
+	peer_write(l);
+	put(&l->out, .opcode = OP_BINARY, .payload = bytes, .len = LEN);
+	for (i = 0; i < ALONE; i++) {
+		equal(1, send(l->peer, l->out.bytes + i, 1, 0));
+		tls_send_record(l->peer, RECORD_HANDSHAKE, ticket, sizeof(ticket));
+	}
+	/* as much as the buffer takes */
+	while (send(l->peer, l->out.bytes + i, l->out.len - i < 16384 ? l->out.len - i : 16384, MSG_DONTWAIT) > 0)
+		i += l->out.len - i < 16384 ? l->out.len - i : 16384;
+	usleep(100000);
+	must(ws_attach_tls(l->ws, &defaults));
+	tls_comes_to_rest();
+	must(getsockopt(l->ws, SOL_SOCKET, SO_MEMINFO, memory, &len));
+	/* most of it is what small segments take in TCP */
+	if (memory[SK_MEMINFO_RMEM_ALLOC] > 4 * buffer)
+		fail("%u bytes received are kept, of a buffer of %u", memory[SK_MEMINFO_RMEM_ALLOC], buffer);
+	expect_text(l, "unread");
+	free(bytes);
+}
+
+struct rekey { int fd; bool over; };
+
+static void *rekey(void *argument)
+{
+	struct rekey *r = argument;
+
+	while (!__atomic_load_n(&r->over, __ATOMIC_RELAXED))
+		tls_set_key(r->fd, TLS_TX, TLS_1_3_VERSION, TLS_CIPHER_AES_GCM_128, 1);
+	return NULL;
+}
+
+FIXTURE(keys) { int unused; };
+FIXTURE_SETUP(keys) { self->unused = 0; }
+FIXTURE_TEARDOWN(keys) { check(!self->unused); }
+
+/* Newer kernels take new keys of TLS 1.3, and put TLS' own operations back with them: not behind an attach that came in between. */
+CASE(keys, row12_new_keys_at_the_attach)
+{
+	int i;
+
+	for (i = 0; i < 300; i++) {
+		struct link l = {};
+		struct rekey r;
+		pthread_t thread;
+
+		link_open(&l, &(struct shape){ .family = IPV4 });
+		tls_key(l.ws, TLS_1_3_VERSION, 1);
+		r = (struct rekey){ .fd = l.ws };
+		check(!pthread_create(&thread, NULL, rekey, &r));
+		usleep(i % 10 * 50);
+		must(ws_attach_tls(l.ws, &defaults));
+		__atomic_store_n(&r.over, true, __ATOMIC_RELAXED);
+		check(!pthread_join(thread, NULL));
+		equal(WEBSOCKET_STATE_OPEN, ws_info(l.ws).state);
+		link_close(&l);
+	}
 }
 
 SELFTEST_MAIN

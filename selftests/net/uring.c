@@ -4,6 +4,7 @@
  * zero-copy send that there is not. Each operation behaves as its system call does.
  */
 #include <liburing.h>
+#include <sys/eventfd.h>
 
 #include "intact.h"
 
@@ -348,6 +349,35 @@ CASE(uring, shutdown_and_close)
 	io_uring_prep_close(next(&self->ring), self->link.ws);
 	equal(0, now(&self->ring));
 	self->link.ws = -1;
+}
+
+/* Work for the ring is waiting, which counts as a signal: a request that does not sleep takes the message behind an empty one. */
+CASE(uring, recv_while_work_waits)
+{
+	struct io_uring_cqe *cqe;
+	struct io_uring_sqe *sqe;
+	char buffer[64];
+	int event = must(eventfd(0, 0)), i;
+	__u64 one = 1;
+
+	put(OUT, .opcode = OP_TEXT);
+	put(OUT, .opcode = OP_TEXT, .text = "x");
+	peer_write(LINK);
+	peer_settle(LINK);
+	io_uring_prep_poll_add(next(&self->ring), event, POLLIN);
+	io_uring_prep_write(next(&self->ring), event, &one, sizeof(one), 0);
+	sqe = next(&self->ring);
+	io_uring_prep_recv(sqe, self->link.ws, buffer, sizeof(buffer), 0);
+	io_uring_sqe_set_data64(sqe, 7);
+	equal(3, io_uring_submit(&self->ring));
+	for (i = 0; i < 3; i++) {
+		must(io_uring_wait_cqe(&self->ring, &cqe) ? -1 : 0);
+		if (cqe->user_data == 7)
+			equal(1, cqe->res);
+		io_uring_cqe_seen(&self->ring, cqe);
+	}
+	close(event);
+	intact(LINK);
 }
 
 SELFTEST_MAIN
