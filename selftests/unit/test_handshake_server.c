@@ -223,6 +223,26 @@ static void size_limit(void)
 	}
 }
 
+/* 64 may be offered; of thousands not all are compared with each other. */
+static void subprotocol_limit(void)
+{
+	static const int counts[] = { 64, 65, 3000 };
+	static char request[16384];
+
+	for (size_t c = 0; c < ARRAY_SIZE(counts); c++) {
+		for (int lines = 1; lines <= 2; lines++) {
+			struct trial t;
+			char *p = request + sprintf(request, GOOD "Sec-WebSocket-Protocol: 0");
+
+			for (int i = 1; i < counts[c]; i++)
+				p += sprintf(p, lines == 2 && i == counts[c] / 2 ? "\r\nSec-WebSocket-Protocol: %x" : ",%x", i);
+			strcpy(p, "\r\n" END);
+			t = try(request, strlen(request), 0, NULL, NULL);
+			CHECK(t.status == (counts[c] > 64 ? 400 : 101), "%d in %d lines: %d", counts[c], lines, t.status);
+		}
+	}
+}
+
 static void header_limit(void)
 {
 	static char request[8192];
@@ -493,6 +513,7 @@ static const struct tap_test tests[] = {
 	{ "RFC 6455 4.2.1: every refusal, whole and in pieces", refused },
 	{ "431: the size limit to the byte", size_limit },
 	{ "431: the number of headers", header_limit },
+	{ "400: the number of subprotocols", subprotocol_limit },
 	{ "the client leaves in the middle", end_of_connection },
 	{ "the client resets", reset_of_connection },
 	{ "408: the time limit, step by step", time_limit },

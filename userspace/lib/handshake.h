@@ -84,6 +84,7 @@ struct kws_handshake {
 #define DEFAULT_MAX_HEAD	16384
 #define LARGEST_MAX_HEAD	(1 << 20)
 #define DEFAULT_TIMEOUT_MS	10000
+#define MAX_SUBPROTOCOLS	64	/* each is compared with all before it */
 #define LINGER_MS		1000	/* for the client to fetch a refusal */
 #define LINGER_BYTES		65536	/* of a body, say, that are thrown away meanwhile */
 
@@ -121,7 +122,8 @@ int extensions_count(const char *value);
 bool extensions_are_valid(const struct head *head);
 
 /* protocols.c: lists of subprotocols */
-/* Appends "a, b" with a NUL after each and an empty one at the end; -EINVAL: not a list of tokens, or one comes twice; -ENOMEM. */
+/* Appends "a, b" with a NUL after each and an empty one at the end; -EINVAL: not a list of tokens, one comes twice,
+ * or there are more than MAX_SUBPROTOCOLS; -ENOMEM. */
 int protocols_split(struct text *to, const char *list, size_t len);
 /* The entry of that name (len bytes of it, case counts); NULL: there is none. */
 const char *protocols_find(const struct text *list, const char *name, size_t len);

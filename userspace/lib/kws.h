@@ -82,7 +82,8 @@ struct kws_handshake;
  * @flags: KWS_F_*
  * @config: for WEBSOCKET_CONFIG; NULL: the defaults. A client's WEBSOCKET_F_CLIENT is added by the library.
  * @subprotocols: names with commas between them, the best first. A server takes its first one that the client offers;
- *	a client offers them all. NULL: none. No name may stand there twice (RFC 6455 4.1).
+ *	a client offers them all. NULL: none. No name may stand there twice (RFC 6455 4.1), and no more than 64 in all;
+ *	a request that offers more is answered with 400.
  * @origin: client: the Origin header; NULL: none
  * @headers: client: further headers, "Name: value" each, NULL after the last; NULL: none
  * @why: buffer for one line of English that says why kws_accept() or kws_connect() failed, or NULL

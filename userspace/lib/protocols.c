@@ -8,7 +8,11 @@
 int protocols_split(struct text *to, const char *list, size_t len)
 {
 	const char *end = list + len;
+	unsigned int count = 0;
 
+	/* from another line of the same header */
+	for (const char *p = to->s; p && *p; p += strlen(p) + 1)
+		count++;
 	while (list < end) {
 		const char *comma = memchr(list, ',', end - list), *stop = comma ? comma : end;
 		const char *next = comma ? comma + 1 : end;
@@ -19,7 +23,7 @@ int protocols_split(struct text *to, const char *list, size_t len)
 			stop--;
 		if (list < stop) {
 			/* RFC 6455 4.1, 10: each is another */
-			if (!is_token(list, stop - list) || protocols_find(to, list, stop - list))
+			if (++count > MAX_SUBPROTOCOLS || !is_token(list, stop - list) || protocols_find(to, list, stop - list))
 				return -EINVAL;
 			text_add(to, list, stop - list);
 			text_add(to, "", 1);
