@@ -12,6 +12,7 @@
 #include "tap.h"
 
 #define MANY	300	/* more than go in one part */
+#define NOBODY	65534	/* another user */
 
 /* A pipe with a number in it; its reading end. */
 static int numbered(int number)
@@ -115,6 +116,66 @@ static void not_a_handover(void)
 	}
 }
 
+/* Somebody else was there first, and offers his sockets: ours would be what he likes. */
+static void of_another_user(void)
+{
+	char path[] = "/tmp/kws.XXXXXX";
+	struct kws_handover *h, *got;
+	int status;
+	pid_t pid;
+
+	if (geteuid())
+		return;		/* only root can play two users */
+	CHECK(mkdtemp(path) && !chown(path, NOBODY, NOBODY) && !chdir(path), "mkdtemp");
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		h = kws_handover_new();
+		_exit(setgid(NOBODY) || setuid(NOBODY) || !kws_handover_send(h, "sock", 20000));
+	}
+	errno = 0;
+	got = kws_handover_receive("sock", 20000);
+	CHECK(!got && errno == EPERM, "taken from somebody else: %s", strerror(errno));
+	kws_handover_free(got);
+	waitpid(pid, &status, 0);
+	CHECK(!status, "the sender's status is %#x", status);
+	CHECK(!chdir("/") && !rmdir(path), "rmdir");
+}
+
+/* The state is the successor's own, whatever becomes of the file that it came in. */
+static void state_is_cut_later(void)
+{
+	struct kws_handover *h = kws_handover_new(), *got;
+	int fds[2], file = dup(0), status = -1;
+	const char *s;
+	size_t len;
+	pid_t pid;
+
+	close(file);
+	CHECK(!kws_handover_state(h, "state", 5) && !lseek(file, 0, SEEK_SET), "%d is not the file", file);
+	CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, fds), "socketpair");
+	fflush(stdout);
+	pid = fork();
+	if (!pid)
+		_exit(-kws_handover_send_fd(h, fds[1]));
+	got = kws_handover_receive_fd(fds[0]);
+	waitpid(pid, &status, 0);
+	CHECK(got && !status, "receive: %s, status %#x", strerror(errno), status);
+	CHECK(!ftruncate(file, 0), "ftruncate");
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		s = kws_handover_get_state(got, &len);
+		_exit(len != 5 || memcmp(s, "state", 5));
+	}
+	waitpid(pid, &status, 0);
+	CHECK(!status, "looking at the state: status %#x", status);
+	kws_handover_free(got);
+	kws_handover_free(h);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 static void bad_arguments(void)
 {
 	struct kws_handover *h = kws_handover_new();
@@ -216,6 +277,8 @@ static const struct tap_test tests[] = {
 	{ "300 descriptors and a state over a path", over_a_path },
 	{ "nobody there", nobody_there },
 	{ "what is no handover", not_a_handover },
+	{ "a predecessor of another user", of_another_user },
+	{ "a state that is cut after it came", state_is_cut_later },
 	{ "bad arguments", bad_arguments },
 	{ "to the service manager", to_the_manager },
 	{ "from the service manager", from_the_manager },

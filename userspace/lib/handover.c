@@ -63,8 +63,7 @@ struct kws_handover *kws_handover_new(void)
 
 static void drop_state(struct kws_handover *h)
 {
-	if (h->state)
-		munmap(h->state, h->state_len);
+	free(h->state);
 	if (h->state_fd >= 0)
 		close(h->state_fd);
 	h->state = NULL;
@@ -139,9 +138,13 @@ const void *kws_handover_get_state(const struct kws_handover *h, size_t *len)
 	return h->state;
 }
 
-/* What came is the state of the application. Return: 0 or -errno; the descriptor is taken in any case. */
+/*
+ * What came is the state of the application. It is copied: who sent it could cut the file later, and a mapping of it would be SIGBUS
+ * then. Return: 0 or -errno; the descriptor is taken in any case.
+ */
 static int take_state(struct kws_handover *h, int fd)
 {
+	size_t done = 0;
 	struct stat st;
 
 	drop_state(h);
@@ -150,12 +153,19 @@ static int take_state(struct kws_handover *h, int fd)
 		return -errno;
 	if (!st.st_size)
 		return 0;
-	h->state = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (h->state == MAP_FAILED) {
-		h->state = NULL;
-		return -errno;
+	h->state = malloc(st.st_size);
+	if (!h->state)
+		return -ENOMEM;
+	while (done < (size_t)st.st_size) {
+		ssize_t n = pread(fd, (char *)h->state + done, st.st_size - done, done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : -EPROTO;
+		done += n;
 	}
-	h->state_len = st.st_size;
+	h->state_len = done;
 	return 0;
 }
 
@@ -308,7 +318,7 @@ static int address(struct sockaddr_un *un, const char *path)
 	return 0;
 }
 
-/* Nobody but our own user, or root, gets the sockets. */
+/* Nobody but our own user, or root, gets the sockets; and from nobody else they are taken. */
 static bool may_have(int sock)
 {
 	struct ucred who;
@@ -389,6 +399,10 @@ struct kws_handover *kws_handover_receive(const char *path, int timeout_ms)
 	struct timeval limit = { .tv_sec = 10 };
 	struct kws_handover *h;
 
+	if (sock >= 0 && !may_have(sock)) {
+		close(sock);
+		sock = -EPERM;
+	}
 	if (sock < 0) {
 		errno = -sock;
 		return NULL;

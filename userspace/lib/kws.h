@@ -527,8 +527,8 @@ KWS_API int kws_handover_send(struct kws_handover *h, const char *path, int time
 /**
  * kws_handover_receive - ask the predecessor
  * @timeout_ms: how long to wait until it listens at @path; 0: it listens, or there is none
- * Return: the handover; NULL with errno ENOENT: no predecessor; ETIMEDOUT: it stalled for 10 s while it sent; EPROTO: what came is no
- * handover; ENOMEM; or what the socket calls say.
+ * Return: the handover; NULL with errno ENOENT: no predecessor; EPERM: who listens there is neither root nor of our own (effective)
+ * user; ETIMEDOUT: it stalled for 10 s while it sent; EPROTO: what came is no handover; ENOMEM; or what the socket calls say.
  */
 KWS_API struct kws_handover *kws_handover_receive(const char *path, int timeout_ms);
 
