@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /* Handing descriptors to a successor: over a Unix socket, and by way of a service manager, whose part is played here. */
 #include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -176,6 +180,113 @@ static void state_is_cut_later(void)
 	close(fds[1]);
 }
 
+/* What a predecessor sends; the same on both sides of an update, so it is written down here again. */
+struct part {
+	uint32_t magic, count;
+	char names[128][32];
+};
+
+/* A predecessor that sends a socket and the end, and hears no more: it died, or (@takes_back) it gave up and lives on. */
+static void part_and_end(int sock, bool takes_back)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct part part = { .magic = 0x6b777331, .count = 1, .names = { "client-7" } };
+	struct iovec iov = { &part, sizeof(part) };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
+	int fd = numbered(7);
+	char ack;
+
+	*c = (struct cmsghdr){ CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS };
+	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	if (sendmsg(sock, &mh, 0) != sizeof(part) || recv(sock, &ack, 1, 0) != 1)
+		_exit(1);
+	part = (struct part){ .magic = 0x6b777331 };
+	if (shutdown(sock, SHUT_RD) || send(sock, &part, sizeof(part), 0) != sizeof(part) || (takes_back && send(sock, "", 1, 0) != 1))
+		_exit(2);
+	_exit(0);
+}
+
+static void end_cannot_be_answered(void)
+{
+	for (int takes_back = 0; takes_back < 2; takes_back++) {
+		int fds[2], status = -1, number = 0;
+		struct kws_handover *h;
+		pid_t pid;
+
+		CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, fds), "socketpair");
+		fflush(stdout);
+		pid = fork();
+		if (!pid) {
+			close(fds[0]);
+			part_and_end(fds[1], takes_back);
+		}
+		close(fds[1]);
+		errno = 0;
+		h = kws_handover_receive_fd(fds[0]);
+		if (takes_back)
+			CHECK(!h && errno == EPIPE, "taken though the predecessor keeps it: %s", strerror(errno));
+		else
+			CHECK(h && read(kws_handover_take(h, 0, NULL), &number, sizeof(number)) > 0 && number == 7,
+			      "lost with the predecessor: %s", strerror(errno));
+		waitpid(pid, &status, 0);
+		CHECK(!status, "the predecessor's status is %#x", status);
+		kws_handover_free(h);
+		close(fds[0]);
+	}
+}
+
+static volatile int ticks;
+
+static void on_tick(int sig)
+{
+	(void)sig;
+	if (++ticks == 100)
+		_exit(99);
+}
+
+/* Starts kws_handover_send() in a process that a signal disturbs every 100 ms, for 10 s at most. */
+static pid_t disturbed_sender(const char *path, int timeout_ms)
+{
+	struct itimerval often = { { 0, 100000 }, { 0, 100000 } };
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid)
+		return pid;
+	sigaction(SIGALRM, &(struct sigaction){ .sa_handler = on_tick }, NULL);
+	setitimer(ITIMER_REAL, &often, NULL);
+	_exit(-kws_handover_send(kws_handover_new(), path, timeout_ms));
+}
+
+static void signals_meanwhile(void)
+{
+	int status = -1;
+
+	waitpid(disturbed_sender("/tmp/kws-nobody.sock", 500), &status, 0);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == ETIMEDOUT, "status %#x", status);
+}
+
+/* It connects and says nothing. What was sent to it is taken back. */
+static void mute_successor(void)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX, .sun_path = "/tmp/kws-mute.sock" };
+	int sock = socket(AF_UNIX, SOCK_STREAM, 0), status = -1;
+	pid_t pid = disturbed_sender(un.sun_path, 20000);
+	char got[2 * sizeof(struct part)];
+	ssize_t n;
+
+	for (int i = 0; connect(sock, (struct sockaddr *)&un, sizeof(un)) && i < 1000; i++)
+		usleep(10000);
+	waitpid(pid, &status, 0);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == ETIMEDOUT, "status %#x", status);
+	n = recv(sock, got, sizeof(got), MSG_WAITALL | MSG_DONTWAIT);
+	CHECK(n == sizeof(struct part) + 1, "%zd bytes came", n);
+	close(sock);
+	unlink(un.sun_path);
+}
+
 static void bad_arguments(void)
 {
 	struct kws_handover *h = kws_handover_new();
@@ -279,6 +390,9 @@ static const struct tap_test tests[] = {
 	{ "what is no handover", not_a_handover },
 	{ "a predecessor of another user", of_another_user },
 	{ "a state that is cut after it came", state_is_cut_later },
+	{ "a predecessor that dies before it hears that all came; and one that gives up", end_cannot_be_answered },
+	{ "nobody comes, but signals", signals_meanwhile },
+	{ "a successor that says nothing", mute_successor },
 	{ "bad arguments", bad_arguments },
 	{ "to the service manager", to_the_manager },
 	{ "from the service manager", from_the_manager },

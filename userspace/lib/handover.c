@@ -3,7 +3,9 @@
  * Handing sockets to a successor: over a Unix socket, or by way of the service manager.
  *
  * On the Unix socket go parts of up to PART descriptors: struct part with their names, the descriptors with it (SCM_RIGHTS); the
- * successor answers each with a byte, so that no more are in flight than the system allows. A part of 0 is the end.
+ * successor answers each with a byte, so that no more are in flight than the system allows. A part of 0 is the end: whoever reads it
+ * has the sockets. A predecessor that lives and keeps them after all, because no answer came, sends a byte behind that part, and hears
+ * no answer any more. So an answer that cannot be sent says that the predecessor has died, unless that byte is there.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +27,9 @@
 #define MAGIC	0x6b777331	/* "kws1" */
 #define STATE	"kws.state"
 #define FIRST	3		/* SD_LISTEN_FDS_START */
+#ifndef STALL_MS
+#define STALL_MS 10000		/* who does not go on for so long is given up */
+#endif
 
 struct entry {
 	int fd;			/* -1: taken */
@@ -191,14 +196,61 @@ int kws_handover_take(struct kws_handover *h, unsigned int index, const char **n
  * Over a Unix socket
  */
 
-static int send_part(int sock, const struct part *part, const int *fds)
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000ULL + now.tv_nsec / 1000000;
+}
+
+/* Until it is readable. @timeout_ms: in all, whatever signals come; -1: for ever. Return: 0, -ETIMEDOUT, or -errno of poll(). */
+static int wait_readable(int fd, int timeout_ms)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	uint64_t now = now_ms(), deadline = now + timeout_ms;
+	int n;
+
+	for (;; now = now_ms()) {
+		n = poll(&p, 1, timeout_ms < 0 ? -1 : deadline > now ? (int)(deadline - now) : 0);
+		if (n >= 0)
+			return n ? 0 : -ETIMEDOUT;
+		if (errno != EINTR)
+			return -errno;
+	}
+}
+
+/* Return: 0: the part was answered; or -errno. */
+static int hear_answer(int sock, int flags)
+{
+	ssize_t n;
+	char ack;
+
+	while ((n = recv(sock, &ack, 1, flags)) < 0 && errno == EINTR)
+		;
+	if (n < 0)
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+	return n ? 0 : -ECONNRESET;
+}
+
+/* The end was not answered in time. Keeps the sockets, or finds that the successor has them. Return: as hear_answer(). */
+static int take_back(int sock)
+{
+	int err = send(sock, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1 ? 0 : -errno;
+
+	shutdown(sock, SHUT_RD);
+	return hear_answer(sock, MSG_DONTWAIT) ? (err ? err : -ETIMEDOUT) : 0;
+}
+
+/* @limit_ms: for the answer; -1: none but that of the socket. */
+static int send_part(int sock, const struct part *part, const int *fds, int limit_ms)
 {
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(PART * sizeof(int))] = { 0 };
 	struct iovec iov = { (void *)part, sizeof(*part) };
 	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
 	struct cmsghdr *c = (struct cmsghdr *)control;
 	ssize_t n;
-	char ack;
+	int err;
 
 	if (part->count) {
 		c->cmsg_level = SOL_SOCKET;
@@ -211,13 +263,14 @@ static int send_part(int sock, const struct part *part, const int *fds)
 	while ((n = sendmsg(sock, &mh, MSG_NOSIGNAL)) < 0 && errno == EINTR)
 		;
 	if (n < 0)
-		return -errno;
-	while ((n = recv(sock, &ack, 1, 0)) < 0 && errno == EINTR)
-		;
-	return n < 0 ? -errno : n ? 0 : -ECONNRESET;
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+	err = wait_readable(sock, limit_ms);
+	if (!err)
+		err = hear_answer(sock, 0);
+	return err == -ETIMEDOUT && !part->count ? take_back(sock) : err;
 }
 
-int kws_handover_send_fd(struct kws_handover *h, int sock)
+static int send_all(struct kws_handover *h, int sock, int limit_ms)
 {
 	struct part part = { .magic = MAGIC };
 	int fds[PART], err = 0;
@@ -228,7 +281,7 @@ int kws_handover_send_fd(struct kws_handover *h, int sock)
 		fds[part.count] = h->entries[i].fd;
 		memcpy(part.names[part.count++], h->entries[i].name, NAME);
 		if (part.count == PART) {
-			err = send_part(sock, &part, fds);
+			err = send_part(sock, &part, fds, limit_ms);
 			part.count = 0;
 		}
 	}
@@ -237,9 +290,14 @@ int kws_handover_send_fd(struct kws_handover *h, int sock)
 		snprintf(part.names[part.count++], NAME, STATE);
 	}
 	if (!err && part.count)
-		err = send_part(sock, &part, fds);
+		err = send_part(sock, &part, fds, limit_ms);
 	part.count = 0;
-	return err ? err : send_part(sock, &part, NULL);
+	return err ? err : send_part(sock, &part, NULL, limit_ms);
+}
+
+int kws_handover_send_fd(struct kws_handover *h, int sock)
+{
+	return send_all(h, sock, -1);
 }
 
 /* One part. Return: its descriptors; -errno. */
@@ -296,8 +354,11 @@ struct kws_handover *kws_handover_receive_fd(int sock)
 		}
 		if (!err && send(sock, "", 1, MSG_NOSIGNAL) != 1)
 			err = -errno;
-		if (!n)
-			break;
+		if (n)
+			continue;
+		if (err && recv(sock, &(char){ 0 }, 1, MSG_DONTWAIT) != 1)
+			err = 0;	/* a predecessor that died, now that all is here */
+		break;
 	}
 	if (n < 0)
 		err = n;
@@ -351,19 +412,22 @@ static int listen_at(const char *path)
 
 int kws_handover_send(struct kws_handover *h, const char *path, int timeout_ms)
 {
-	int listener = listen_at(path), sock, err;
-	struct pollfd p = { .fd = listener, .events = POLLIN };
+	struct timeval limit = { STALL_MS / 1000, STALL_MS % 1000 * 1000 };
+	int listener = listen_at(path), sock = -1, err;
 
 	if (listener < 0)
 		return listener;
-	while ((err = poll(&p, 1, timeout_ms)) < 0 && errno == EINTR)
-		;
-	sock = err > 0 ? accept4(listener, NULL, NULL, SOCK_CLOEXEC) : -1;
-	err = !err ? -ETIMEDOUT : sock < 0 ? -errno : may_have(sock) ? 0 : -EPERM;
+	err = wait_readable(listener, timeout_ms);
+	if (!err) {
+		sock = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		err = sock < 0 ? -errno : may_have(sock) ? 0 : -EPERM;
+	}
 	unlink(path);
 	close(listener);
-	if (!err)
-		err = kws_handover_send_fd(h, sock);
+	if (!err) {
+		setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+		err = send_all(h, sock, STALL_MS);
+	}
 	if (sock >= 0)
 		close(sock);
 	return err;
@@ -396,7 +460,7 @@ static int connect_to(const char *path, int timeout_ms)
 struct kws_handover *kws_handover_receive(const char *path, int timeout_ms)
 {
 	int sock = connect_to(path, timeout_ms), err;
-	struct timeval limit = { .tv_sec = 10 };
+	struct timeval limit = { STALL_MS / 1000, STALL_MS % 1000 * 1000 };
 	struct kws_handover *h;
 
 	if (sock >= 0 && !may_have(sock)) {

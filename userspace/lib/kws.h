@@ -519,7 +519,7 @@ KWS_API int kws_handover_take(struct kws_handover *h, unsigned int index, const 
  *
  * Returns when the successor has all of it. Messages that come meanwhile wait in their sockets; the kernel answers the pings.
  *
- * Return: 0; -ETIMEDOUT: nobody came; -EPERM: somebody else's process came; or what the socket calls say. On errors everything is
+ * Return: 0; -ETIMEDOUT: nobody came, or who came stalled for 10 s; -EPERM: somebody else's process came; or what the socket calls say. On errors everything is
  * still here.
  */
 KWS_API int kws_handover_send(struct kws_handover *h, const char *path, int timeout_ms);
@@ -532,7 +532,10 @@ KWS_API int kws_handover_send(struct kws_handover *h, const char *path, int time
  */
 KWS_API struct kws_handover *kws_handover_receive(const char *path, int timeout_ms);
 
-/* kws_handover_send_fd, kws_handover_receive_fd - the same over a connected Unix stream socket. */
+/*
+ * kws_handover_send_fd, kws_handover_receive_fd - the same over a connected Unix stream socket. Who is at its other end is not looked
+ * at, and time limits are those of the socket (SO_RCVTIMEO, SO_SNDTIMEO: -ETIMEDOUT).
+ */
 KWS_API int kws_handover_send_fd(struct kws_handover *h, int sock);
 KWS_API struct kws_handover *kws_handover_receive_fd(int sock);
 

@@ -151,10 +151,14 @@ static void give_away(void)
 {
 	struct kws_handover *h = kws_handover_new();
 	int sock = accept4(heir, NULL, NULL, SOCK_CLOEXEC);
+	struct timeval limit = { .tv_sec = 10 };
 	char name[NAME];
 	int err;
 
 	heir_waits = false;
+	/* an heir that says nothing does not hold up the clients for ever */
+	setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	kws_handover_add(h, state_fd, "state");
 	kws_handover_add(h, listener, "listener");
 	for (int i = 0; i < SLOTS; i++) {
