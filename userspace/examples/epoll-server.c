@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -24,7 +25,8 @@ struct client {
 
 static struct client *list;
 static struct kws_tls *tls;
-static int epoll_fd;
+static int epoll_fd, listener;
+static bool full;	/* no more descriptors, say: who wants to come in waits for a moment */
 
 static void watch(struct client *cl, int op, uint32_t events)
 {
@@ -53,12 +55,14 @@ static void echo(struct client *cl)
 {
 	static char buf[65536];
 	struct kws_message msg;
-	ssize_t n;
+	ssize_t n, sent;
 
 	while ((n = kws_conn_recv(cl->c, buf, sizeof(buf), MSG_DONTWAIT, &msg)) >= 0 && !kws_is_end(&msg)) {
-		n = kws_conn_send(cl->c, msg.begin ? msg.opcode : 0, buf, n, msg.end ? 0 : MSG_MORE);
-		if (n < 0)
+		sent = kws_conn_send(cl->c, msg.begin ? msg.opcode : 0, buf, n, msg.end ? 0 : MSG_MORE);
+		if (sent != n) {
+			n = -ETIMEDOUT;		/* the moment is over, or the connection */
 			break;
+		}
 	}
 	if (n != -EAGAIN)
 		drop(cl);
@@ -89,27 +93,57 @@ static void handshake(struct client *cl)
 	echo(cl);
 }
 
-static void new_client(int listener)
+static void let_in(bool now)
 {
-	static const struct kws_options opt = { .flags = KWS_F_NO_START };
-	struct client *cl = calloc(1, sizeof(*cl));
+	struct epoll_event ev = { .events = now ? EPOLLIN : 0 };
 
-	cl->fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	cl->hs = tls ? kws_tls_accept_start(cl->fd, tls, &opt) : kws_accept_start(cl->fd, &opt);
-	cl->next = list;
-	list = cl;
-	watch(cl, EPOLL_CTL_ADD, EPOLLIN);
+	epoll_ctl(epoll_fd, EPOLL_CTL_MOD, listener, &ev);
+	full = !now;
 }
 
-/* Keep-alive and time limits of the library's engine; the kernel needs no help. Returns when to look again. */
+static void new_client(void)
+{
+	static const struct kws_options opt = { .flags = KWS_F_NO_START };
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct client *cl = fd < 0 ? NULL : calloc(1, sizeof(*cl));
+
+	if (!cl) {
+		let_in(false);
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	cl->fd = fd;
+	cl->next = list;
+	list = cl;
+	cl->hs = tls ? kws_tls_accept_start(fd, tls, &opt) : kws_accept_start(fd, &opt);
+	if (cl->hs)
+		watch(cl, EPOLL_CTL_ADD, EPOLLIN);
+	else
+		drop(cl);
+}
+
+/* Time has come for a client: that of its handshake is over, or it is for the library's engine; the kernel needs no help. */
+static void run(struct client *cl)
+{
+	if (cl->hs)
+		handshake(cl);
+	else if (kws_conn_run(cl->c))
+		echo(cl);
+	else
+		watch(cl, EPOLL_CTL_MOD, kws_conn_events(cl->c));
+}
+
+/* Runs those whose time has come. Returns when to look again. */
 static int timers(void)
 {
-	int next = -1, t;
+	int next = full ? 100 : -1, t;
 
-	for (struct client *cl = list; cl; cl = cl->next) {
-		if (cl->c && kws_conn_timeout(cl->c) == 0)
-			kws_conn_run(cl->c);
-		t = cl->c ? kws_conn_timeout(cl->c) : kws_handshake_timeout(cl->hs);
+	for (struct client *cl = list, *after; cl; cl = after) {
+		after = cl->next;
+		t = cl->hs ? kws_handshake_timeout(cl->hs) : kws_conn_timeout(cl->c);
+		if (t == 0)
+			run(cl);	/* it may have gone; if not, the next round asks it again */
 		next = t >= 0 && (next < 0 || t < next) ? t : next;
 	}
 	return next;
@@ -118,13 +152,14 @@ static int timers(void)
 int main(int argc, char **argv)
 {
 	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(argc > 1 ? atoi(argv[1]) : 8080) };
-	int on = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct epoll_event ev;
+	int on = 1, n;
 
 	if (argc > 3)
 		tls = kws_tls_server(&(struct kws_tls_options){ .cert = argv[2], .key = argv[3] });
 	if (argc > 3 && !tls)
 		return perror("certificate and key"), 1;
+	listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (bind(listener, (struct sockaddr *)&addr, sizeof(addr)) || listen(listener, 128))
 		return perror("listen"), 1;
@@ -132,12 +167,15 @@ int main(int argc, char **argv)
 	ev = (struct epoll_event){ .events = EPOLLIN };
 	epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listener, &ev);
 	for (;;) {
-		if (epoll_wait(epoll_fd, &ev, 1, timers()) < 1)
+		n = epoll_wait(epoll_fd, &ev, 1, timers());
+		if (full)
+			let_in(true);
+		if (n < 1)
 			continue;
 		struct client *cl = ev.data.ptr;
 
 		if (!cl)
-			new_client(listener);
+			new_client();
 		else if (cl->hs)
 			handshake(cl);
 		else
