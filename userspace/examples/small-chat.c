@@ -60,10 +60,10 @@ static void hear(int i)
 	struct kws_message msg;
 	ssize_t n = kws_recv(fds[i].fd, text, sizeof(text), MSG_DONTWAIT, &msg);
 
-	if (n >= 0 && msg.begin && msg.end)
+	if (n >= 0 && msg.begin && msg.end && msg.opcode == WEBSOCKET_OP_TEXT)
 		tell_all(text, n);
 	else if (n != -EAGAIN)
-		drop(i);	/* it has left, or is too long-winded */
+		drop(i);	/* it has left, is too long-winded, or sends what is no text: that would be the end of all others */
 }
 
 /* Everybody waits for a handshake here, but not for long. A server for many takes it step by step: epoll-server.c. */
@@ -76,6 +76,8 @@ static void let_in(void)
 		add(fd);
 	else if (fd >= 0)
 		close(fd);
+	else
+		poll(NULL, 0, 100);	/* no more descriptors, say */
 }
 
 static int listen_on(int port)

@@ -126,15 +126,26 @@ void room_leave(struct client *c)
 	unlink_member(c);
 }
 
+/* As much of it as has room, but no part of a character: nobody takes text that is not UTF-8. */
+static void copy_word(char to[NAME], const char *from, size_t len)
+{
+	len = strnlen(from, len);
+	if (len >= NAME)
+		for (len = NAME - 1; len && (from[len] & 0xc0) == 0x80; len--)
+			;
+	memcpy(to, from, len);
+	to[len] = 0;
+}
+
 /* "/name X", "/room X"; anything else is for the room. */
 static void take_message(struct client *c, uint64_t origin, const char *text, size_t len)
 {
 	struct slot *s = slot_of(c);
-	char word[NAME] = "";
+	char word[NAME];
 
 	shared->messages++;
 	if (len > 6 && (!memcmp(text, "/name ", 6) || !memcmp(text, "/room ", 6))) {
-		snprintf(word, sizeof(word), "%.*s", (int)(len - 6), text + 6);
+		copy_word(word, text + 6, len - 6);
 		if (text[1] == 'n') {
 			snprintf(s->name, NAME, "%s", word);
 		} else {
@@ -148,27 +159,42 @@ static void take_message(struct client *c, uint64_t origin, const char *text, si
 	say_message(s->room, origin, "message", s->name, text, len);
 }
 
-/* Works off what a receive has brought, from where that stopped. */
-static void work_off(struct client *c)
+/* The room is told in text, and the kernel has looked at that only. Parts, which come when memory is short, end anywhere. */
+static bool is_text(const struct websocket_batch *b)
+{
+	return b->opcode == WEBSOCKET_OP_TEXT && b->flags & WEBSOCKET_MSG_BEGIN && b->flags & WEBSOCKET_MSG_END;
+}
+
+/* Works off what a receive has brought, from where that stopped. False: that was no text, and the client has to go. */
+static bool work_off(struct client *c)
 {
 	struct intake *in = &shared->in;
 	struct cmsghdr *cmsg = (struct cmsghdr *)in->control;
 	const struct websocket_batch *b = (void *)CMSG_DATA(cmsg);
 	unsigned int count = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(*b);
+	bool good = true;
 	size_t at = 0;
 
-	for (unsigned int i = 0; i < count; at += b[i++].len) {
+	for (unsigned int i = 0; i < count && good; at += b[i++].len) {
 		uint64_t origin = in->number << 8 | (i + 1);
 
 		if (i < in->done)
 			continue;
+		good = is_text(&b[i]);
 		/* said, but not noted */
-		if (!shared->end || shared->log[(shared->end - 1) % LOG].origin != origin)
+		if (good && (!shared->end || shared->log[(shared->end - 1) % LOG].origin != origin))
 			take_message(c, origin, in->data + at, b[i].len);
 		barrier();
 		in->done = i + 1;
 	}
 	in->slot = 0;
+	return good;
+}
+
+static void not_text(struct client *c)
+{
+	kws_close(c->fd, 1003, "text only");
+	client_drop(c);
 }
 
 void room_receive(struct client *c)
@@ -190,8 +216,10 @@ void room_receive(struct client *c)
 		barrier();
 		n = recvmsg(c->fd, &mh, MSG_DONTWAIT);
 		if (n >= 0 && cmsg->cmsg_len && cmsg->cmsg_type == WEBSOCKET_BATCH) {
-			work_off(c);
-			continue;
+			if (work_off(c))
+				continue;
+			not_text(c);
+			return;
 		}
 		in->slot = 0;
 		if (n >= 0 || errno != EAGAIN)
@@ -207,8 +235,8 @@ void room_recover(void)
 	struct cmsghdr *cmsg = (struct cmsghdr *)in->control;
 	struct client *c = in->slot ? clients[in->slot - 1] : NULL;
 
-	if (c && cmsg->cmsg_len && cmsg->cmsg_type == WEBSOCKET_BATCH)
-		work_off(c);
+	if (c && cmsg->cmsg_len && cmsg->cmsg_type == WEBSOCKET_BATCH && !work_off(c))
+		not_text(c);
 	in->slot = 0;
 	memset(dirty, true, sizeof(dirty));
 }
