@@ -60,11 +60,11 @@ async def send(s, data, opcode, more):
 async def serve(s):
     try:
         with s:
-            await upgrade(s)
+            await asyncio.wait_for(upgrade(s), 10)
             while (message := await receive(s))[1] != CLOSE:
                 await send(s, *message)
-    except OSError as e:
-        print('ended:', e, flush=True)
+    except (OSError, KeyError, asyncio.TimeoutError) as e:
+        print('ended:', repr(e), flush=True)
 
 
 async def main(port):
@@ -72,7 +72,11 @@ async def main(port):
         listener.setblocking(False)
         tasks = set()
         while True:
-            s, _ = await asyncio.get_running_loop().sock_accept(listener)
+            try:
+                s, _ = await asyncio.get_running_loop().sock_accept(listener)
+            except OSError:
+                await asyncio.sleep(0.1)                                # no more descriptors, say
+                continue
             s.setblocking(False)
             tasks.add(task := asyncio.create_task(serve(s)))
             task.add_done_callback(tasks.discard)

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
@@ -125,10 +126,12 @@ func sendmsg(fd int, data, record []byte, flags int) (int, error) {
 
 func serve(c *net.TCPConn) error {
 	defer c.Close()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
 	w, err := upgrade(c)
 	if err != nil {
 		return err
 	}
+	c.SetDeadline(time.Time{})
 	buf := make([]byte, 65536)
 	for {
 		n, opcode, more, err := w.receive(buf)
@@ -147,16 +150,20 @@ func main() {
 		port = os.Args[1]
 	}
 	listener, err := net.Listen("tcp", ":"+port)
-	for err == nil {
-		var c net.Conn
-		if c, err = listener.Accept(); err == nil {
-			go func() {
-				if err := serve(c.(*net.TCPConn)); err != nil && err != io.EOF {
-					fmt.Fprintln(os.Stderr, "ended:", err)
-				}
-			}()
-		}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
-	fmt.Fprintln(os.Stderr, err)
-	os.Exit(1)
+	for {
+		c, err := listener.Accept()
+		if err != nil { // no more descriptors, say
+			time.Sleep(100 * time.Millisecond)
+			continue
+		}
+		go func() {
+			if err := serve(c.(*net.TCPConn)); err != nil && err != io.EOF {
+				fmt.Fprintln(os.Stderr, "ended:", err)
+			}
+		}()
+	}
 }

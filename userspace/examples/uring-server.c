@@ -24,7 +24,7 @@
 #define PATIENCE 5000		/* ms: a client that does not read for so long is given up */
 
 /* What a completion is of: the low bits of its data, beside the client. */
-enum { NOTHING, ACCEPT, HANDSHAKE, RECEIVE, SEND, WHAT = 7 };
+enum { NOTHING, ACCEPT, HANDSHAKE, RECEIVE, SEND, ACCEPT_LATER, WHAT = 7 };
 
 struct client {
 	int fd;
@@ -239,11 +239,16 @@ static void accepted(int fd)
 {
 	struct client *cl = calloc(1, sizeof(*cl));
 
+	if (!cl) {
+		close(fd);
+		return;
+	}
 	cl->fd = fd;
 	cl->first = -1;
 	cl->requests = 1;
 	cl->hs = kws_accept_start(fd, NULL);
-	handshake(cl);
+	if (cl->hs)
+		handshake(cl);
 	put(cl);
 }
 
@@ -255,6 +260,16 @@ static void accept_all(int listener)
 	io_uring_sqe_set_data64(sqe, ACCEPT);
 }
 
+/* There are no more descriptors, say: at once would be for nothing, and again at once. */
+static void accept_later(void)
+{
+	static struct __kernel_timespec moment = { .tv_nsec = 100000000 };
+	struct io_uring_sqe *sqe = request();
+
+	io_uring_prep_timeout(sqe, &moment, 0, 0);
+	io_uring_sqe_set_data64(sqe, ACCEPT_LATER);
+}
+
 static void completed(int listener, const struct io_uring_cqe *cqe)
 {
 	struct client *cl = (struct client *)(uintptr_t)(cqe->user_data & ~(uint64_t)WHAT);
@@ -264,8 +279,13 @@ static void completed(int listener, const struct io_uring_cqe *cqe)
 	case ACCEPT:
 		if (cqe->res >= 0)
 			accepted(cqe->res);
-		if (!more)
+		if (!more && cqe->res < 0)
+			accept_later();
+		else if (!more)
 			accept_all(listener);
+		return;
+	case ACCEPT_LATER:
+		accept_all(listener);
 		return;
 	case HANDSHAKE:
 		handshake(cl);

@@ -84,7 +84,7 @@ struct client {
 	uint32_t part;			/* of the entry it is being told: bytes sent */
 	bool blocked;			/* EPOLLOUT will tell */
 	struct kws_handshake *hs;
-	struct client *prev, *next;	/* in its room */
+	struct client *prev, *next;	/* in its room; before that, among the handshakes */
 };
 
 extern struct shared *shared;
@@ -97,8 +97,10 @@ void client_drop(struct client *c);
 void watch(struct client *c, uint32_t events);
 
 /* http.c: the upgrade, the page, the counters */
-void http_accept(int listener);
+bool http_accept(int listener);
 void http_run(struct client *c);
+void http_leave(struct client *c);
+int http_late(void);
 
 /* room.c */
 int room_find(const char *name);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /* What comes before the WebSocket: the upgrade, the page, and the counters that the page shows. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,8 @@ static const struct websocket_config config = {
 	.ping_interval_ms = 20000,
 	.pong_timeout_ms = 60000,
 };
+
+static struct client *handshakes;
 
 /* A counter of the module, of all its sockets here. */
 static unsigned long long counter(const char *name)
@@ -58,6 +61,27 @@ static void answer(struct kws_handshake *hs)
 	kws_handshake_answer(hs, 200, "application/json", json, n);
 }
 
+static void begin(struct client *c)
+{
+	c->next = handshakes;
+	if (c->next)
+		c->next->prev = c;
+	handshakes = c;
+}
+
+/* It has no handshake any more. */
+void http_leave(struct client *c)
+{
+	if (c->prev)
+		c->prev->next = c->next;
+	else
+		handshakes = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	kws_handshake_free(c->hs);
+	c->hs = NULL;
+}
+
 /* The handshake is done: it gets a slot, which outlives this process. */
 static void enter(struct client *c)
 {
@@ -66,8 +90,7 @@ static void enter(struct client *c)
 
 	for (i = 0; i < SLOTS && shared->slots[i].used; i++)
 		;
-	kws_handshake_free(c->hs);
-	c->hs = NULL;
+	http_leave(c);
 	if (i == SLOTS) {
 		kws_close(c->fd, 1013, "full");
 		client_drop(c);
@@ -109,7 +132,24 @@ void http_run(struct client *c)
 	}
 }
 
-void http_accept(int listener)
+/* Runs handshakes whose time is over once more, which ends them. Return: milliseconds until the next one's is; -1: there is none. */
+int http_late(void)
+{
+	int next = -1;
+
+	for (struct client *c = handshakes, *after; c; c = after) {
+		int left = kws_handshake_timeout(c->hs);
+
+		after = c->next;
+		if (!left)
+			http_run(c);	/* if it goes on, with its refusal, the next round asks it again */
+		next = next < 0 || left < next ? left : next;
+	}
+	return next;
+}
+
+/* Return: false: no more descriptors, say; those who wait have to wait on. */
+bool http_accept(int listener)
 {
 	struct kws_options opt = { .flags = KWS_F_PLAIN, .config = &config };
 	struct epoll_event ev = { .events = EPOLLIN };
@@ -120,16 +160,19 @@ void http_accept(int listener)
 
 		if (!c) {
 			close(fd);
-			return;
+			return false;
 		}
 		c->fd = fd;
 		c->slot = -1;
 		c->hs = tls ? kws_tls_accept_start(fd, tls, &opt) : kws_accept_start(fd, &opt);
 		ev.data.ptr = c;
 		epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &ev);
-		if (c->hs)
+		if (c->hs) {
+			begin(c);
 			http_run(c);
-		else
+		} else {
 			client_drop(c);
+		}
 	}
+	return errno == EAGAIN || errno == EINTR || errno == ECONNABORTED;
 }

@@ -29,7 +29,7 @@ struct kws_tls *tls;
 
 static int listener = -1, state_fd = -1, heir = -1;
 static volatile sig_atomic_t ending;
-static bool heir_waits;
+static bool heir_waits, full;
 
 static void die(const char *what)
 {
@@ -56,7 +56,8 @@ void client_drop(struct client *c)
 		clients[c->slot] = NULL;
 		kws_handover_forget(name);
 	}
-	kws_handshake_free(c->hs);
+	if (c->hs)
+		http_leave(c);
 	close(c->fd);
 	free(c);
 }
@@ -193,12 +194,21 @@ static void add(int fd, void *ptr)
 		epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &ev);
 }
 
+static void let_in(bool now)
+{
+	struct epoll_event ev = { .events = now ? EPOLLIN : 0, .data.ptr = &listener };
+
+	epoll_ctl(epoll_fd, EPOLL_CTL_MOD, listener, &ev);
+	full = !now;
+}
+
 static void on_event(const struct epoll_event *ev)
 {
 	struct client *c = ev->data.ptr;
 
 	if (ev->data.ptr == &listener) {
-		http_accept(listener);
+		if (!http_accept(listener))
+			let_in(false);
 	} else if (ev->data.ptr == &heir) {
 		heir_waits = true;
 	} else if (c->hs) {
@@ -278,8 +288,11 @@ int main(int argc, char **argv)
 	kws_handover_notify("READY=1", -1);
 	room_tell_all();
 	while (!ending) {
-		int n = epoll_pwait(epoll_fd, ev, 64, -1, &others);
+		int late = http_late();
+		int n = epoll_pwait(epoll_fd, ev, 64, full && (late < 0 || late > 100) ? 100 : late, &others);
 
+		if (full)
+			let_in(true);
 		for (int i = 0; i < n; i++)
 			on_event(&ev[i]);
 		room_tell_all();
