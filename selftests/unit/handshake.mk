@@ -11,6 +11,9 @@ $(foreach t,$(HANDSHAKE_TESTS),\
 	$(eval CFLAGS_$t := $(HANDSHAKE_FLAGS)) \
 	$(eval LIBS_$t := $(OUT)/llhttp.o -lnettle))
 
+# a name with two addresses
+LIBS_test_handshake_client += -Wl,--wrap=getaddrinfo,--wrap=freeaddrinfo
+
 $(addprefix $(OUT)/,$(HANDSHAKE_TESTS)): $(OUT)/llhttp.o ../../uapi/linux/websocket.h
 
 $(OUT)/llhttp.o: $(wildcard $(LLHTTP)/*.c)

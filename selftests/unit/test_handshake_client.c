@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /* The client's handshake: URLs, the request, every answer that must not be believed, and connecting. */
 #include <fcntl.h>
+#include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
 
@@ -353,6 +354,57 @@ static void nobody_there(void)
 	CHECK(err == -ECONNREFUSED && strstr(why, "refused"), "%d: %s", err, why);
 }
 
+/* What "two.test" resolves to. */
+static struct addrinfo two[2];
+int __real_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints, struct addrinfo **list);
+void __real_freeaddrinfo(struct addrinfo *list);
+
+int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints, struct addrinfo **list)
+{
+	if (strcmp(host, "two.test"))
+		return __real_getaddrinfo(host, port, hints, list);
+	*list = two;
+	return 0;
+}
+
+void __wrap_freeaddrinfo(struct addrinfo *list)
+{
+	if (list != two)
+		__real_freeaddrinfo(list);
+}
+
+/* Nothing comes from the first one: its queue is full, so it answers no SYN. The second one gets its chance. */
+static void dead_address(void)
+{
+	struct kws_options opt = { .flags = KWS_F_NO_START, .timeout_ms = 4000 };
+	struct sockaddr_storage addr[2];
+	int l[2], fill[3], fd;
+	pthread_t thread;
+	socklen_t len;
+
+	for (int i = 0; i < 2; i++) {
+		l[i] = listener(&addr[i], &len, AF_INET);
+		two[i] = (struct addrinfo){ .ai_family = AF_INET, .ai_addr = (void *)&addr[i], .ai_addrlen = len };
+	}
+	two[0].ai_next = &two[1];
+	listen(l[0], 0);
+	for (int i = 0; i < 3; i++) {
+		fill[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		connect(fill[i], (void *)&addr[0], len);
+	}
+	pthread_create(&thread, NULL, serve, &l[1]);
+	fd = kws_connect("ws://two.test/", &opt);
+	CHECK(fd >= 0, "%d", fd);
+	if (fd < 0)
+		die("no connection");	/* the server would wait for ever */
+	close(fd);
+	pthread_join(thread, NULL);
+	for (int i = 0; i < 3; i++)
+		close(fill[i]);
+	close(l[0]);
+	close(l[1]);
+}
+
 static void words(void)
 {
 	for (int err = 0; err < 200; err++)
@@ -371,6 +423,7 @@ static const struct tap_test tests[] = {
 	{ "client and server, IPv4, IPv6, by name", both_sides },
 	{ "one connection after the other", one_after_the_other },
 	{ "time-out and refusal", nobody_there },
+	{ "a name with a dead address and another one", dead_address },
 	{ "errors in words", words },
 };
 TAP_MAIN(tests)

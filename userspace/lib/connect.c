@@ -82,11 +82,12 @@ static int connect_address(const struct addrinfo *ai, uint64_t deadline)
 	return err;
 }
 
-/* Tries every address of the name in turn. Return: socket, or the last one's -errno. */
+/* Tries every address of the name in turn, each for its share of the time left. Return: socket, or the last one's -errno. */
 static int connect_host(const struct url *url, uint64_t deadline, const struct kws_options *opt)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG }, *list;
 	int fd = -EHOSTUNREACH, err = getaddrinfo(url->host, url->port, &hints, &list);
+	unsigned int addresses = 0;
 	char why[160];
 
 	if (err == EAI_ADDRFAMILY || err == EAI_NONAME) {
@@ -98,8 +99,12 @@ static int connect_host(const struct url *url, uint64_t deadline, const struct k
 		snprintf(why, sizeof(why), "%s: %s", url->host, gai_strerror(err));
 		return say_why(opt, why, err == EAI_MEMORY ? -ENOMEM : -EHOSTUNREACH);
 	}
+	for (struct addrinfo *ai = list; ai; ai = ai->ai_next)
+		addresses++;
 	for (struct addrinfo *ai = list; ai; ai = ai->ai_next) {
-		fd = connect_address(ai, deadline);
+		uint64_t now = now_ms();
+
+		fd = connect_address(ai, now < deadline ? now + (deadline - now) / addresses-- : deadline);
 		if (fd >= 0)
 			break;
 		snprintf(why, sizeof(why), "%s port %s: %s", url->host, url->port, strerrordesc_np(-fd));

@@ -130,6 +130,9 @@ KWS_API int kws_accept(int fd, const struct kws_options *opt);
  * connection after the other, as RFC 6455 4.1 wants it. Threads and processes know nothing of each other here, nor do handshakes
  * begun with kws_connect_start(): that no two of them connect to the same address at the same time is up to the program.
  *
+ * The addresses of a name are tried in turn, each for its share of the time that is left. Looking up the name counts, but is not cut
+ * short by the time limit: it takes what the resolver takes (resolv.conf(5)).
+ *
  * Return: a message socket in the client role, blocking, close-on-exec. -EINVAL: not such a URL, or bad options;
  * -EPROTONOSUPPORT: wss; -EHOSTUNREACH: the name is unknown; -ECONNREFUSED: nobody listens there, or the server
  * answered with another status than 101; -EPROTO: its 101 is not valid; -EMSGSIZE: its head was too long;
