@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """An echo server by python3-websockets, for the kernel in the client role. Usage: server_websockets.py PORT [CERTIFICATE KEY [1.2]]
 
-A message "close CODE REASON" closes; "ping" pings the client and says how it went; "bad" sends a frame with a wrong opcode.
+A message "close CODE REASON" closes; "ping" pings the client and says how it went; "bad" sends a frame with a wrong opcode;
+"pongs" sends 200,000 bytes in fragments, with a pong that nobody asked for before and between them.
 """
 import asyncio
 import ssl
@@ -17,6 +18,12 @@ async def serve(ws):
         pass
 
 
+async def with_pongs(ws):
+    for _ in range(2):
+        yield bytes(100000)
+        await ws.pong(b'unasked')
+
+
 async def answer(ws):
     async for message in ws:
         if isinstance(message, str) and message.startswith('close '):
@@ -27,6 +34,9 @@ async def answer(ws):
             await ws.send('pong came')
         elif message == 'fragments':
             await ws.send(['one ', 'mess', '', 'age'])
+        elif message == 'pongs':
+            await ws.pong(b'unasked')
+            await ws.send(with_pongs(ws))
         elif message == 'bad':
             ws.transport.write(b'\x83\x00')
         else:

@@ -58,6 +58,7 @@ static const char help[] =
  * @closing: Close was sent, or cannot be
  * @progress: when something was last sent or received, or input came, ms
  * @bytes: of a message that is being received
+ * @held: the last byte of its text so far, if that may begin a control character
  */
 struct client {
 	int fd;
@@ -82,7 +83,10 @@ struct client {
 	bool open, blocked, closing;
 	uint64_t progress, ping_us;
 	unsigned long bytes;
+	unsigned char held;
 };
+
+#define PING	"kws"
 
 static void parse_close(struct client *c, char *arg)
 {
@@ -277,7 +281,7 @@ static void send_ping(struct client *c)
 	ssize_t n;
 
 	c->ping_us = clock_us();
-	n = kws_send(c->fd, WEBSOCKET_OP_PING, "kws", 3, 0);
+	n = kws_send(c->fd, WEBSOCKET_OP_PING, PING, strlen(PING), 0);
 	if (n < 0)
 		fatal(EXIT_FAILED, "ping: %s", kws_strerror(n));
 }
@@ -296,16 +300,49 @@ static void send_close(struct client *c)
  * Receiving
  */
 
-static void show(struct client *c, const struct kws_message *msg, const char *data, size_t len)
+/* What a stranger writes: on a terminal without control characters. @held: as in struct client; 0 at the beginning. */
+static void print_text(FILE *to, const char *text, size_t len, unsigned char *held)
 {
-	c->bytes = msg->begin ? len : c->bytes + len;
-	if (msg->opcode == WEBSOCKET_OP_PONG) {
-		printf("pong after %.2f ms\n", (clock_us() - c->ping_us) / 1000.0);
-		c->wait_for_pong = false;
+	if (!isatty(fileno(to))) {
+		fwrite(text, 1, len, to);
 		return;
 	}
-	if (msg->opcode == WEBSOCKET_OP_TEXT || c->binary)
+	for (size_t i = 0; i < len; i++) {
+		unsigned char byte = text[i];
+
+		if (*held && byte >= 0xa0)
+			putc(*held, to);
+		/* U+0080 to U+009F are 0xc2 and such a byte */
+		if ((*held && byte < 0xa0) || (byte < ' ' && byte != '\n' && byte != '\t') || byte == 0x7f)
+			putc('?', to);
+		else if (byte != 0xc2)
+			putc(byte, to);
+		*held = byte == 0xc2 ? byte : 0;
+	}
+}
+
+/* A pong that nobody asked for is none (RFC 6455 5.5.3). */
+static void hear_pong(struct client *c, const char *data, size_t len)
+{
+	if (!c->wait_for_pong || len != strlen(PING) || memcmp(data, PING, len))
+		return;
+	printf("pong after %.2f ms\n", (clock_us() - c->ping_us) / 1000.0);
+	c->wait_for_pong = false;
+	c->progress = clock_ms();
+}
+
+static void show(struct client *c, const struct kws_message *msg, const char *data, size_t len)
+{
+	if (msg->opcode == WEBSOCKET_OP_PONG) {
+		hear_pong(c, data, len);
+		return;
+	}
+	c->progress = clock_ms();
+	c->bytes = msg->begin ? len : c->bytes + len;
+	if (c->binary)
 		fwrite(data, 1, len, stdout);
+	else if (msg->opcode == WEBSOCKET_OP_TEXT)
+		print_text(stdout, data, len, &c->held);
 	if (!msg->end)
 		return;
 	c->got++;
@@ -320,6 +357,7 @@ static int ended(struct client *c, uint16_t code)
 {
 	bool done = c->got >= c->wanted && !c->wait_for_pong && !c->piece.there;
 	char reason[124] = "";
+	unsigned char held = 0;
 
 	if (code == 1006)
 		fatal(EXIT_FAILED, "the connection ended without Close");
@@ -328,7 +366,9 @@ static int ended(struct client *c, uint16_t code)
 	/* RFC 6455 5.5.1: for debugging only */
 	if (c->verbose && kws_close_reason(c->fd, reason, sizeof(reason)) < 0)
 		*reason = 0;
-	fprintf(stderr, "kws: closed by the server: %d%s%s\n", code, *reason ? " " : "", reason);
+	fprintf(stderr, "kws: closed by the server: %d%s", code, *reason ? " " : "");
+	print_text(stderr, reason, strlen(reason), &held);
+	fputc('\n', stderr);
 	return EXIT_CLOSED;
 }
 
@@ -347,7 +387,6 @@ static int receive(struct client *c)
 			fatal(n == -ETIMEDOUT ? EXIT_LATE : EXIT_FAILED, "%s", kws_strerror(n));
 		if (kws_is_end(&msg))
 			return ended(c, msg.close_code);
-		c->progress = clock_ms();
 		show(c, &msg, buf, n);
 	}
 	fflush(stdout);
@@ -385,12 +424,12 @@ static int time_to_close(const struct client *c)
 	return quiet < c->wait_ms ? c->wait_ms - quiet : 0;
 }
 
-/* Milliseconds until it is too late; -1: there is time. */
+/* Milliseconds until it is too late; -1: there is time, for nothing is waited for but input. */
 static int time_to_give_up(const struct client *c)
 {
-	uint64_t quiet = clock_ms() - c->progress;
+	uint64_t quiet = clock_ms() - (c->wait_for_pong ? c->ping_us / 1000 : c->progress);
 
-	if (!c->in_end && !c->blocked && !c->closing)
+	if (!c->in_end && !c->blocked && !c->closing && c->got >= c->wanted && !c->wait_for_pong)
 		return -1;
 	return quiet < c->timeout_ms ? c->timeout_ms - quiet : 0;
 }
@@ -410,7 +449,7 @@ static int talk(struct client *c)
 		}
 		late_in = time_to_give_up(c);
 		if (!late_in)
-			fatal(EXIT_LATE, "nothing came for %.1f s", c->timeout_ms / 1000.0);
+			fatal(EXIT_LATE, "%s for %.1f s", c->wait_for_pong ? "no pong" : "nothing came", c->timeout_ms / 1000.0);
 		if (c->blocked)
 			p[0].events |= POLLOUT;
 		else if (!c->in_end && !c->closing)
