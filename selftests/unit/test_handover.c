@@ -195,16 +195,16 @@ static void part_and_end(int sock, bool takes_back)
 	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
 	struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
 	int fd = numbered(7);
-	char ack;
+	char ack, end[sizeof(part) + 1] = "";
+	ssize_t len = sizeof(part) + takes_back;
 
 	*c = (struct cmsghdr){ CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS };
 	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
 	if (sendmsg(sock, &mh, 0) != sizeof(part) || recv(sock, &ack, 1, 0) != 1)
 		_exit(1);
 	part = (struct part){ .magic = 0x6b777331 };
-	if (shutdown(sock, SHUT_RD) || send(sock, &part, sizeof(part), 0) != sizeof(part) || (takes_back && send(sock, "", 1, 0) != 1))
-		_exit(2);
-	_exit(0);
+	memcpy(end, &part, sizeof(part));
+	_exit(shutdown(sock, SHUT_RD) || send(sock, end, len, 0) != len ? 2 : 0);
 }
 
 static void end_cannot_be_answered(void)
@@ -285,6 +285,29 @@ static void mute_successor(void)
 	CHECK(n == sizeof(struct part) + 1, "%zd bytes came", n);
 	close(sock);
 	unlink(un.sun_path);
+}
+
+/* The same over a socket of the caller's, whose time limit counts. */
+static void mute_socket(void)
+{
+	struct timeval limit = { .tv_usec = 300000 };
+	struct kws_handover *h = kws_handover_new();
+	int fds[2], status = -1;
+	pid_t pid;
+
+	CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, fds), "socketpair");
+	setsockopt(fds[1], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		alarm(10);
+		_exit(-kws_handover_send_fd(h, fds[1]));
+	}
+	waitpid(pid, &status, 0);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == ETIMEDOUT, "status %#x", status);
+	kws_handover_free(h);
+	close(fds[0]);
+	close(fds[1]);
 }
 
 static void bad_arguments(void)
@@ -393,6 +416,7 @@ static const struct tap_test tests[] = {
 	{ "a predecessor that dies before it hears that all came; and one that gives up", end_cannot_be_answered },
 	{ "nobody comes, but signals", signals_meanwhile },
 	{ "a successor that says nothing", mute_successor },
+	{ "a successor that says nothing, over a socket with a time limit", mute_socket },
 	{ "bad arguments", bad_arguments },
 	{ "to the service manager", to_the_manager },
 	{ "from the service manager", from_the_manager },

@@ -63,7 +63,7 @@ static void hear(int i)
 	if (n >= 0 && msg.begin && msg.end && msg.opcode == WEBSOCKET_OP_TEXT)
 		tell_all(text, n);
 	else if (n != -EAGAIN)
-		drop(i);	/* it has left, is too long-winded, or sends what is no text: that would be the end of all others */
+		drop(i);	/* it has left, is too long-winded, or sends no text: that would end all others */
 }
 
 /* Everybody waits for a handshake here, but not for long. A server for many takes it step by step: epoll-server.c. */

@@ -2,10 +2,11 @@
 /*
  * Handing sockets to a successor: over a Unix socket, or by way of the service manager.
  *
- * On the Unix socket go parts of up to PART descriptors: struct part with their names, the descriptors with it (SCM_RIGHTS); the
- * successor answers each with a byte, so that no more are in flight than the system allows. A part of 0 is the end: whoever reads it
- * has the sockets. A predecessor that lives and keeps them after all, because no answer came, sends a byte behind that part, and hears
- * no answer any more. So an answer that cannot be sent says that the predecessor has died, unless that byte is there.
+ * On the Unix socket go parts of up to PART descriptors: struct part with their names, the descriptors with it (SCM_RIGHTS);
+ * the successor answers each with a byte, so that no more are in flight than the system allows. A part of 0 is the end: whoever
+ * reads it has the sockets. A predecessor that lives and keeps them after all, because no answer came, sends a byte behind that
+ * part, and hears no answer any more. So an answer that cannot be sent says that the predecessor has died, unless that byte is
+ * there.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -144,8 +145,8 @@ const void *kws_handover_get_state(const struct kws_handover *h, size_t *len)
 }
 
 /*
- * What came is the state of the application. It is copied: who sent it could cut the file later, and a mapping of it would be SIGBUS
- * then. Return: 0 or -errno; the descriptor is taken in any case.
+ * What came is the state of the application. It is copied: who sent it could cut the file later, and a mapping of it would be
+ * SIGBUS then. Return: 0 or -errno; the descriptor is taken in any case.
  */
 static int take_state(struct kws_handover *h, int fd)
 {
@@ -264,7 +265,7 @@ static int send_part(int sock, const struct part *part, const int *fds, int limi
 		;
 	if (n < 0)
 		return errno == EAGAIN ? -ETIMEDOUT : -errno;
-	err = wait_readable(sock, limit_ms);
+	err = limit_ms < 0 ? 0 : wait_readable(sock, limit_ms);
 	if (!err)
 		err = hear_answer(sock, 0);
 	return err == -ETIMEDOUT && !part->count ? take_back(sock) : err;

@@ -130,8 +130,8 @@ KWS_API int kws_accept(int fd, const struct kws_options *opt);
  * connection after the other, as RFC 6455 4.1 wants it. Threads and processes know nothing of each other here, nor do handshakes
  * begun with kws_connect_start(): that no two of them connect to the same address at the same time is up to the program.
  *
- * The addresses of a name are tried in turn, each for its share of the time that is left. Looking up the name counts, but is not cut
- * short by the time limit: it takes what the resolver takes (resolv.conf(5)).
+ * The addresses of a name are tried in turn, each for its share of the time that is left. Looking up the name counts, but is
+ * not cut short by the time limit: it takes what the resolver takes (resolv.conf(5)).
  *
  * Return: a message socket in the client role, blocking, close-on-exec. -EINVAL: not such a URL, or bad options;
  * -EPROTONOSUPPORT: wss; -EHOSTUNREACH: the name is unknown; -ECONNREFUSED: nobody listens there, or the server
@@ -522,22 +522,22 @@ KWS_API int kws_handover_take(struct kws_handover *h, unsigned int index, const 
  *
  * Returns when the successor has all of it. Messages that come meanwhile wait in their sockets; the kernel answers the pings.
  *
- * Return: 0; -ETIMEDOUT: nobody came, or who came stalled for 10 s; -EPERM: somebody else's process came; or what the socket calls say. On errors everything is
- * still here.
+ * Return: 0; -ETIMEDOUT: nobody came, or who came stalled for 10 s; -EPERM: somebody else's process came; or what the socket
+ * calls say. On errors everything is still here.
  */
 KWS_API int kws_handover_send(struct kws_handover *h, const char *path, int timeout_ms);
 
 /**
  * kws_handover_receive - ask the predecessor
  * @timeout_ms: how long to wait until it listens at @path; 0: it listens, or there is none
- * Return: the handover; NULL with errno ENOENT: no predecessor; EPERM: who listens there is neither root nor of our own (effective)
- * user; ETIMEDOUT: it stalled for 10 s while it sent; EPROTO: what came is no handover; ENOMEM; or what the socket calls say.
+ * Return: the handover; NULL with errno ENOENT: no predecessor; EPERM: who listens there is neither root nor of our own
+ * (effective) user; ETIMEDOUT: it stalled for 10 s while it sent; EPROTO: what came is no handover; ENOMEM; or what the socket calls say.
  */
 KWS_API struct kws_handover *kws_handover_receive(const char *path, int timeout_ms);
 
 /*
- * kws_handover_send_fd, kws_handover_receive_fd - the same over a connected Unix stream socket. Who is at its other end is not looked
- * at, and time limits are those of the socket (SO_RCVTIMEO, SO_SNDTIMEO: -ETIMEDOUT).
+ * kws_handover_send_fd, kws_handover_receive_fd - the same over a connected Unix stream socket. Who is at its other end is
+ * not looked at, and time limits are those of the socket (SO_RCVTIMEO, SO_SNDTIMEO: -ETIMEDOUT).
  */
 KWS_API int kws_handover_send_fd(struct kws_handover *h, int sock);
 KWS_API struct kws_handover *kws_handover_receive_fd(int sock);

@@ -210,7 +210,7 @@ static bool refuse_subprotocols(struct kws_handshake *hs)
 		return true;
 	}
 	if (err || (!hs->offers.s && head_get(&hs->head, "Sec-WebSocket-Protocol", 0))) {
-		refuse(hs, -EBADMSG, 400, "Sec-WebSocket-Protocol is no list of at most 64 different names");	/* RFC 6455 11.3.4 */
+		refuse(hs, -EBADMSG, 400, "Sec-WebSocket-Protocol is no list of up to 64 different names"); /* RFC 6455 11.3.4 */
 		return true;
 	}
 	for (const char *p = hs->known.s; p && *p && !hs->chosen; p += strlen(p) + 1)

@@ -132,7 +132,7 @@ void http_run(struct client *c)
 	}
 }
 
-/* Runs handshakes whose time is over once more, which ends them. Return: milliseconds until the next one's is; -1: there is none. */
+/* Runs handshakes whose time is over once more, which ends them. Return: milliseconds until the next one's is; -1: none. */
 int http_late(void)
 {
 	int next = -1;
