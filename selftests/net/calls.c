@@ -11,6 +11,7 @@
 #include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 
 #include "intact.h"
 
@@ -125,6 +126,9 @@ CASE(calls, empty_calls_and_addresses)
 	equal(0, read(self->link.ws, buffer, 0));
 	equal(4, recvfrom(self->link.ws, buffer, sizeof(buffer), 0, (struct sockaddr *)&a, &len));
 	equal(0, len);
+	/* of this the kernel makes no call */
+	equal(0, writev(self->link.ws, &(struct iovec){ 0 }, 1));
+	equal(0, ws_info(self->link.ws).tx_messages);
 	equal(0, write(self->link.ws, "", 0));
 	wire_expect(WIRE, OP_BINARY, true, "", 0);
 	equal(1, sendto(self->link.ws, "x", 1, 0, (struct sockaddr *)&a, sizeof(a)));
