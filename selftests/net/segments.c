@@ -524,4 +524,33 @@ CASE(segments, row10_window_opens_at_close)
 	free(payload);
 }
 
+/* A peer that hangs: its TCP answers, and takes nothing. That it answers gives it no more time for a pong that it was not even asked for. */
+CASE(segments, row57_hung_peer_whose_tcp_answers)
+{
+	unsigned char bytes[1000] = { 0 };
+	int i;
+
+	tunpeer_world(0);
+	connect_peer(PEER, LINK);
+	set_option(self->link.ws, SOL_SOCKET, SO_SNDBUF, 16384);
+	self->p.silent = true;
+	self->p.offer = 0;
+	for (i = 0; i < 2; i++) {
+		while (ws_send(self->link.ws, OP_BINARY, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+			;
+		while (tunpeer_poll(PEER, 50))
+			;
+		tunpeer_ack(PEER);
+	}
+	link_configure(LINK, &(struct websocket_config){ .ping_interval_ms = 100, .pong_timeout_ms = 1000 });
+	for (i = 0; i < 20 && !(ws_poll(self->link.ws) & POLLHUP); i++) {
+		usleep(300000);
+		while (tunpeer_poll(PEER, 0))
+			;
+		tunpeer_ack(PEER);
+	}
+	check(i < 15);
+	expect_error(LINK, ETIMEDOUT);
+}
+
 SELFTEST_MAIN
