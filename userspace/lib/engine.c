@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
-/* The user-space engine: its transport, state and timers. kmod/control.c and keepalive.c have the reasons. */
+/* The user-space engine: its transport and state. kmod/control.c has the reasons. */
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "engine.h"
@@ -28,20 +27,6 @@ static const struct {
 #undef X
 };
 
-/* CLOCK_MONOTONIC */
-static u64 now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000ULL + t.tv_nsec / 1000;
-}
-
-static u64 clock_ms(void)
-{
-	return now_us() / 1000;
-}
-
 /* RFC 6455 10.3: masking keys that nobody can foretell; one system call for many. */
 u32 engine_random(void)
 {
@@ -56,7 +41,7 @@ u32 engine_random(void)
 		} while (n < 0 && errno == EINTR);
 		left = n > 0 ? n / sizeof(*pool) : 0;
 		if (!left)
-			return now_us() * 2654435761U;
+			return engine_now_us() * 2654435761U;
 	}
 	return pool[--left];
 }
@@ -129,8 +114,7 @@ int engine_check_config(const struct websocket_config *cfg)
 	return 0;
 }
 
-/* Our side of the connection ends, behind everything. */
-static void send_fin(struct engine *e)
+void engine_send_fin(struct engine *e)
 {
 	if (e->fin_sent)
 		return;
@@ -148,14 +132,14 @@ static void finish(struct engine *e)
 		return;
 	e->fin_due = e->rest;
 	if (!e->fin_due)
-		send_fin(e);
+		engine_send_fin(e);
 }
 
 static void send_close(struct engine *e, const u8 *data, size_t len)
 {
 	if (!engine_send_control(e, WS_OP_CLOSE, data, len)) {
 		e->close_waits = true;
-		e->close_sent = clock_ms();
+		e->close_sent = engine_now_ms();
 	}
 	finish(e);
 }
@@ -220,7 +204,7 @@ void engine_received_pong(struct engine *e, const u8 *data, size_t len)
 	if (!e->ping_timed || len != sizeof(e->ping_id) || memcmp(data, &e->ping_id, len))
 		return;
 	e->ping_timed = false;
-	e->rtt_us = now_us() - e->ping_us;
+	e->rtt_us = engine_now_us() - e->ping_us;
 	e->rtt_us += !e->rtt_us;
 }
 
@@ -273,11 +257,11 @@ bool engine_defer(struct engine *e, u8 ending, bool unread)
 	if ((!unread && !e->in_hand) || e->state != WEBSOCKET_STATE_OPEN || e->error)
 		return false;
 	e->ending = ending;
-	e->ending_since = clock_ms();
+	e->ending_since = engine_now_ms();
 	return true;
 }
 
-static u64 patience(const struct engine *e)
+u64 engine_patience(const struct engine *e)
 {
 	return engine_readable(e) || e->tx_opcode || e->rest ? e->close_timeout_ms : IN_HAND_MS;
 }
@@ -307,7 +291,7 @@ void engine_in_hand(struct engine *e)
 {
 	e->in_hand = true;
 	if (e->ending)
-		e->ending_since = clock_ms();
+		e->ending_since = engine_now_ms();
 }
 
 /*
@@ -343,8 +327,7 @@ static bool resize(struct engine *e, size_t size)
 	return true;
 }
 
-/* No more is read ahead than this; TCP's window tells the peer. */
-static bool may_read(const struct engine *e)
+bool engine_may_read(const struct engine *e)
 {
 	return !e->ended && !e->ending && e->tail - e->head < (engine_readable(e) ? READ_AHEAD : HOLD_MAX);
 }
@@ -352,7 +335,7 @@ static bool may_read(const struct engine *e)
 /* Reads what there is. */
 static void fill(struct engine *e)
 {
-	while (may_read(e)) {
+	while (engine_may_read(e)) {
 		size_t len = e->tail - e->head, room = e->room - e->start - len;
 		ssize_t n;
 
@@ -368,7 +351,7 @@ static void fill(struct engine *e)
 				engine_set_error(e, -n);
 			break;
 		}
-		e->received = clock_ms();
+		e->received = engine_now_ms();
 		e->tail += n;
 		engine_scan(e);
 		/* the caller comes again for what is behind it */
@@ -383,87 +366,8 @@ static void fill(struct engine *e)
 }
 
 /*
- * Time
+ * The calls
  */
-
-/* Whether anything can still come, or shows that the peer lives. */
-static bool alive(const struct engine *e)
-{
-	return e->state == WEBSOCKET_STATE_OPEN && !e->error && !e->ending && !e->ended;
-}
-
-static u64 last_life(const struct engine *e)
-{
-	return e->ping_sent > e->received ? e->ping_sent : e->received;
-}
-
-static void send_ping(struct engine *e)
-{
-	u32 id = engine_random();
-
-	e->ping_sent = clock_ms();
-	/* whether it left or waits behind what is to be sent: the peer is silent, and its time runs */
-	e->ping_waits = true;
-	e->jitter = engine_random() % (e->ping_interval_ms / 8 + 1);
-	if (engine_send_control(e, WS_OP_PING, &id, sizeof(id)))
-		return;
-	e->ping_id = id;
-	e->ping_us = now_us();
-	e->ping_timed = true;
-	e->tx_pings++;
-}
-
-static void keep_alive(struct engine *e, u64 now)
-{
-	if (e->ping_waits && (e->received >= e->ping_sent || !may_read(e)))
-		e->ping_waits = false;
-	if (!alive(e) || !e->ping_interval_ms)
-		e->ping_waits = false;
-	else if (e->ping_waits && now >= e->ping_sent + e->pong_timeout_ms)
-		engine_fail(e, WS_FAIL_PONG_TIMEOUT);
-	else if (!e->ping_waits && now >= last_life(e) + e->ping_interval_ms - e->jitter)
-		send_ping(e);
-}
-
-static void run_timers(struct engine *e)
-{
-	u64 now;
-
-	if (!e->close_waits && !e->ending && !e->ping_interval_ms)
-		return;
-	now = clock_ms();
-	if (e->close_waits && now >= e->close_sent + e->close_timeout_ms) {
-		e->close_waits = false;
-		/* without the peer's Close it has failed; with it, only its FIN is missing (RFC 6455 7.1.1) */
-		if (e->state == WEBSOCKET_STATE_CLOSE_SENT && !e->error && !e->ended)
-			engine_fail(e, WS_FAIL_CLOSE_TIMEOUT);
-		else
-			send_fin(e);
-	}
-	if (e->ending && now >= e->ending_since + patience(e))
-		engine_settle(e);
-	keep_alive(e, now);
-}
-
-int engine_timeout(const struct engine *e)
-{
-	u64 now = clock_ms(), next = UINT64_MAX, t;
-
-	if (e->close_waits)
-		next = e->close_sent + e->close_timeout_ms;
-	if (alive(e) && e->ping_interval_ms) {
-		t = e->ping_waits && e->received < e->ping_sent ? e->ping_sent + e->pong_timeout_ms :
-			last_life(e) + e->ping_interval_ms - e->jitter;
-		next = t < next ? t : next;
-	}
-	if (e->ending) {
-		t = e->ending_since + patience(e);
-		next = t < next ? t : next;
-	}
-	if (next == UINT64_MAX)
-		return -1;
-	return next > now ? next - now : 0;
-}
 
 static void send_waiting(struct engine *e)
 {
@@ -484,14 +388,14 @@ static void send_waiting(struct engine *e)
 void engine_run(struct engine *e)
 {
 	fill(e);
-	run_timers(e);
+	engine_run_timers(e);
 	if (e->rest || e->fin_due || e->pong)
 		send_waiting(e);
 }
 
 short engine_events(const struct engine *e)
 {
-	short events = (may_read(e) ? POLLIN : 0) | (e->rest || e->pong ? POLLOUT : 0);
+	short events = (engine_may_read(e) ? POLLIN : 0) | (e->rest || e->pong ? POLLOUT : 0);
 
 	return events | (e->transport->events ? e->transport->events(e->ctx) : 0);
 }
@@ -523,7 +427,7 @@ static u64 time_limit(int fd, int option)
 
 	if (getsockopt(fd, SOL_SOCKET, option, &t, &len) || (!t.tv_sec && !t.tv_usec))
 		return UINT64_MAX;
-	return clock_ms() + t.tv_sec * 1000 + (t.tv_usec + 999) / 1000;
+	return engine_now_ms() + t.tv_sec * 1000 + (t.tv_usec + 999) / 1000;
 }
 
 int engine_wait(struct engine *e, bool sending, int flags, u64 *deadline)
@@ -536,7 +440,7 @@ int engine_wait(struct engine *e, bool sending, int flags, u64 *deadline)
 		return -EAGAIN;
 	if (!*deadline)
 		*deadline = time_limit(e->fd, sending ? SO_SNDTIMEO : SO_RCVTIMEO);
-	now = clock_ms();
+	now = engine_now_ms();
 	if (now >= *deadline)
 		return -EAGAIN;
 	if (*deadline != UINT64_MAX && (timeout < 0 || *deadline - now < (u64)timeout))
@@ -592,7 +496,7 @@ struct engine *engine_new_over(int fd, const struct websocket_config *config, co
 	e->ctx = ctx;
 	e->fd = fd;
 	e->state = WEBSOCKET_STATE_OPEN;
-	e->received = clock_ms();
+	e->received = engine_now_ms();
 	engine_run(e);
 	return e;
 }

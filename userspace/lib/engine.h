@@ -6,8 +6,9 @@
  *
  * It is the module once more, over the same kmod/core, and it keeps the module's cut so that both can be compared: a scan cursor
  * (engine_rx.c) that examines each frame header once, as it arrives, and answers control frames; a read cursor
- * (engine_recv.c) that takes messages behind it; a sender (engine_send.c); and state, timers and transport (engine.c). Positions are
- * 64-bit offsets in the stream from the start of the protocol, as in kmod/websocket.h, whose words are used here.
+ * (engine_recv.c) that takes messages behind it; a sender (engine_send.c); timers (engine_timers.c); and state and transport
+ * (engine.c). Positions are 64-bit offsets in the stream from the start of the protocol, as in kmod/websocket.h, whose words are
+ * used here.
  *
  * What TCP's receive queue is to the module, the buffer is here: the bytes from head to tail, as they came, masked. It exists only
  * while there are any: an idle connection has no buffer. It is filled by engine_run(), which every call starts with, so what the
@@ -161,8 +162,6 @@ void engine_get_config(const struct engine *e, struct websocket_config *config);
 void engine_free(struct engine *e);
 /* All that can be done without blocking: bytes in, control frames, what waits to go out, timers. */
 void engine_run(struct engine *e);
-/* Milliseconds until engine_run() is due though nothing happens; -1: never. */
-int engine_timeout(const struct engine *e);
 /* What to poll() the descriptor for. */
 short engine_events(const struct engine *e);
 /* What poll() of the module's socket would show. */
@@ -170,7 +169,11 @@ short engine_poll(const struct engine *e);
 /* Blocks until the descriptor is ready or a timer is due. Return: 0; -EAGAIN: must not or no longer block; -EINTR. */
 int engine_wait(struct engine *e, bool sending, int flags, u64 *deadline);
 void engine_consume(struct engine *e, u64 n);
+/* No more is read ahead than this; TCP's window tells the peer. */
+bool engine_may_read(const struct engine *e);
 void engine_shutdown(struct engine *e, u16 code);
+/* Our side of the connection ends, behind everything. */
+void engine_send_fin(struct engine *e);
 void engine_send_close(struct engine *e, const u8 *data, size_t len);
 void engine_reply_close(struct engine *e);
 enum ws_failure engine_received_close(struct engine *e, const u8 *data, size_t len);
@@ -179,6 +182,8 @@ void engine_pong(struct engine *e, const u8 *data, size_t len);
 void engine_fail(struct engine *e, enum ws_failure failure);
 /* Does what ends the messages have to wait for the program? @unread: messages stand before it. */
 bool engine_defer(struct engine *e, u8 ending, bool unread);
+/* How long that waits for the program: milliseconds. */
+u64 engine_patience(const struct engine *e);
 /* Acts on it. */
 void engine_settle(struct engine *e);
 /* The program asks for more: nothing is in its hands any longer, and what ends the messages comes if nothing is before it. */
@@ -188,6 +193,13 @@ void engine_in_hand(struct engine *e);
 void engine_set_error(struct engine *e, int error);
 void engine_info(const struct engine *e, struct websocket_info *info);
 u32 engine_random(void);
+
+/* engine_timers.c: CLOCK_MONOTONIC */
+u64 engine_now_us(void);
+u64 engine_now_ms(void);
+void engine_run_timers(struct engine *e);
+/* Milliseconds until engine_run() is due though nothing happens; -1: never. */
+int engine_timeout(const struct engine *e);
 
 /* engine_rx.c */
 void engine_scan(struct engine *e);
