@@ -332,12 +332,19 @@ bool engine_may_read(const struct engine *e)
 	return !e->ended && !e->ending && e->tail - e->head < (engine_readable(e) ? READ_AHEAD : HOLD_MAX);
 }
 
-/* Reads what there is. */
+/* Reads what there is. Of what is done with at once, pings say, a peer sends as much as it likes: the caller has other things to do. */
 static void fill(struct engine *e)
 {
+	size_t gone = 0;
+
+	e->more = false;
 	while (engine_may_read(e)) {
 		size_t len = e->tail - e->head, room = e->room - e->start - len;
 		ssize_t n;
+
+		e->more = gone >= GONE_MAX;
+		if (e->more)
+			break;
 
 		if (room < READ_SIZE / 4) {
 			if (!resize(e, len < READ_SIZE / 2 ? READ_SIZE : 2 * len + READ_SIZE))
@@ -354,6 +361,7 @@ static void fill(struct engine *e)
 		e->received = engine_now_ms();
 		e->tail += n;
 		engine_scan(e);
+		gone += len + n - (e->tail - e->head);
 		/* the caller comes again for what is behind it */
 		if ((size_t)n < room && engine_readable(e))
 			break;

@@ -36,6 +36,7 @@
 #define READ_SIZE	65536		/* asked of the transport at a time */
 #define READ_AHEAD	(256 << 10)	/* held behind messages that are complete and unread */
 #define HOLD_MAX	(4 << 20)	/* of one incomplete message: more of it is delivered in parts */
+#define GONE_MAX	(256 << 10)	/* read at a time and not held */
 #define BATCH_SIZE	65536		/* of the frames that a batch sends with one write */
 #define FRAME_MAX	(256 << 10)		/* payload of one frame that is sent */
 
@@ -74,6 +75,7 @@ struct ahead {
  * @scan: the next header to examine; beyond @tail while inside a frame
  * @ready: what is before it may be delivered; <= @head: nothing
  * @ended: the transport has no more bytes
+ * @more: reading stopped at GONE_MAX, engine_run() is due
  * @eof: the end without Close was reported: it stays so
  * @rest, @rest_off, @rest_len: a frame begun on the wire, sent before anything else; NULL: none
  * @pong: a pong that waits behind it: its length, then its payload; NULL: none
@@ -105,6 +107,7 @@ struct engine {
 	bool scan_whole;
 	bool streaming;
 	bool ended;
+	bool more;
 	bool eof;
 	bool in_hand;
 	u8 ending;

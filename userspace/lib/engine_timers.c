@@ -80,6 +80,8 @@ int engine_timeout(const struct engine *e)
 {
 	u64 now = engine_now_ms(), next = UINT64_MAX, t;
 
+	if (e->more)
+		return 0;
 	if (e->close_waits)
 		next = e->close_sent + e->close_timeout_ms;
 	if (alive(e) && e->ping_interval_ms) {
