@@ -26,8 +26,8 @@ static struct fake {
 	bool again;		/* it is sent again and again */
 	bool in_ended;
 	size_t room;		/* bytes that are taken */
-	bool room_by_read;	/* as soon as the engine has read once more */
 	unsigned int refuse;	/* writes of which nothing is taken */
+	unsigned int refuse_until_read;	/* but no longer than so many reads; 0: as many as there are */
 	u8 out[1 << 20];	/* its beginning, if there is more */
 	size_t out_len;
 	unsigned int reads, writes, refused;
@@ -49,10 +49,8 @@ static ssize_t fake_read(void *ctx, void *buf, size_t len)
 	fake.ms += fake.read_ms;
 	if (++fake.reads > MANY_CALLS)
 		return -EIO;
-	if (fake.room_by_read) {
-		fake.room_by_read = false;
+	if (fake.reads == fake.refuse_until_read)
 		fake.refuse = 0;
-	}
 	n = n < len ? n : len;
 	n = fake.in_most && n > fake.in_most ? fake.in_most : n;
 	memcpy(buf, fake.in + fake.in_at, n);

@@ -64,10 +64,68 @@ static void bytes_without_end_behind_close(void)
 	fake_end();
 }
 
+/*
+ * A transport that takes nothing at first, with nothing waiting before
+ */
+
+static void empty_message(void)
+{
+	struct websocket_batch one = { .opcode = WEBSOCKET_OP_TEXT };
+
+	fake_begin(NULL);
+	fake.refuse = 1;
+	CHECK(fake_send(WS_OP_TEXT, 0, 0) == 0, "send");
+	CHECK(fake.out_len == 6, "%zu bytes", fake.out_len);
+	fake.refuse = 1;
+	CHECK(fake_send(WS_OP_TEXT, 0, MSG_DONTWAIT) == -EAGAIN && fake.out_len == 6, "MSG_DONTWAIT");
+	fake.refuse = 1;
+	CHECK(engine_send_batch(fake.e, NULL, 0, 0, &one, 1) == 0 && fake.out_len == 12, "batch");
+	fake.refuse = 1;
+	CHECK(fake_send(WS_OP_PING, 0, 0) == 0 && fake.out_len == 18, "ping");
+	CHECK(fake.e->tx_messages == 2, "%llu messages", (unsigned long long)fake.e->tx_messages);
+	fake_end();
+}
+
+/* poll() returns at once while a byte is unread: it has to be read for the call to sleep. */
+static void unread_byte(void)
+{
+	static const struct {
+		u8 opcode;
+		size_t len;
+	} sends[] = { { WS_OP_BINARY, 0 }, { WS_OP_BINARY, 100 }, { WS_OP_BINARY, 5000 }, { WS_OP_PONG, 3 } };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(sends); i++) {
+		fake_begin(NULL);
+		CHECK(write(fake.fd[1], "", 1) == 1, "write");
+		fake.refuse = MANY_CALLS * 2;
+		fake.refuse_until_read = fake.reads + 3;
+		CHECK(fake_send(sends[i].opcode, sends[i].len, 0) == (ssize_t)sends[i].len, "send %u", i);
+		CHECK(fake.refused <= 3 && fake.out_len > sends[i].len, "%u times refused, %zu bytes", fake.refused, fake.out_len);
+		fake_end();
+	}
+}
+
+static void unread_byte_and_a_batch(void)
+{
+	struct iovec iov = { "abc", 3 };
+	struct websocket_batch two[] = { { .opcode = WEBSOCKET_OP_TEXT, .len = 1 }, { .opcode = WEBSOCKET_OP_TEXT, .len = 2 } };
+
+	fake_begin(NULL);
+	CHECK(write(fake.fd[1], "", 1) == 1, "write");
+	fake.refuse = MANY_CALLS * 2;
+	fake.refuse_until_read = fake.reads + 3;
+	CHECK(engine_send_batch(fake.e, &iov, 1, 0, two, 2) == 3, "batch");
+	CHECK(fake.refused <= 3 && fake.out_len == 15, "%u times refused, %zu bytes", fake.refused, fake.out_len);
+	fake_end();
+}
+
 static const struct tap_test tests[] = {
 	{ "pings without end do not hold the thread", pings_without_end },
 	{ "a message behind many pings", message_behind_many_pings },
 	{ "bytes without end behind Close do not hold the thread", bytes_without_end_behind_close },
+	{ "an empty message that finds no room is sent later", empty_message },
+	{ "a send that waits reads what comes", unread_byte },
+	{ "a batch that waits reads what comes", unread_byte_and_a_batch },
 };
 
 TAP_MAIN(tests)

@@ -137,6 +137,16 @@ static int send_error(const struct engine *e)
 	return e->state == WEBSOCKET_STATE_OPEN ? 0 : -EPIPE;
 }
 
+/* Waits for the transport. Then everything may be different: what has come meanwhile is looked at. Return: 0, or an errno. */
+static int wait_writable(struct engine *e, int flags, u64 *deadline)
+{
+	int err = engine_wait(e, true, flags, deadline);
+
+	if (!err)
+		engine_run(e);
+	return err;
+}
+
 /* Waits until a frame may be sent. Return: 0, or an errno. */
 static int wait_room(struct engine *e, int flags, u64 *deadline)
 {
@@ -147,10 +157,9 @@ static int wait_room(struct engine *e, int flags, u64 *deadline)
 			err = engine_flush(e);
 		if (err != -EAGAIN)
 			return err;
-		err = engine_wait(e, true, flags, deadline);
+		err = wait_writable(e, flags, deadline);
 		if (err)
 			return err;
-		engine_run(e);
 	}
 }
 
@@ -226,7 +235,7 @@ static ssize_t send_app_control(struct engine *e, u8 opcode, const struct iovec 
 			return err;
 		err = engine_send_control(e, opcode, data, n);
 		if (err == -EAGAIN) {
-			int wait = engine_wait(e, true, flags, &deadline);
+			int wait = wait_writable(e, flags, &deadline);
 
 			if (wait)
 				return wait;
@@ -261,20 +270,24 @@ ssize_t engine_send(struct engine *e, int given, const struct iovec *iov, int co
 	/* an open message goes on (RFC 6455 5.4): with its own opcode or none */
 	if (e->tx_opcode && given && given != e->tx_opcode)
 		return -EINVAL;
-	do {
+	for (;;) {
 		size_t len = n - done < FRAME_MAX ? n - done : FRAME_MAX;
 
 		err = wait_room(e, flags, &deadline);
 		if (err)
 			break;
 		err = send_frame(e, opcode, !more && len == n - done, iov, count, done, len, more);
-		if (!err)
-			done += len;
-		else if (err == -EAGAIN)
-			err = engine_wait(e, true, flags, &deadline);
+		if (err == -EAGAIN) {
+			err = wait_writable(e, flags, &deadline);
+			if (!err)
+				continue;
+		}
 		if (err)
 			break;
-	} while (done < n || (!n && err));
+		done += len;
+		if (done == n)
+			break;
+	}
 	return done ? (ssize_t)done : err;
 }
 
@@ -343,7 +356,7 @@ ssize_t engine_send_batch(struct engine *e, const struct iovec *iov, int count, 
 		if (!err)
 			err = e->tx_opcode ? -EINVAL : send_some(e, iov, done, batch, nr);
 		if (err == -EAGAIN)
-			err = engine_wait(e, true, flags, &deadline);
+			err = wait_writable(e, flags, &deadline);
 		if (err < 0)
 			break;
 		for (; err; err--, nr--)
