@@ -119,6 +119,26 @@ static void unread_byte_and_a_batch(void)
 	fake_end();
 }
 
+/*
+ * The end
+ */
+
+static void last_message_and_close_in_one_read(void)
+{
+	struct kws_message msg;
+
+	fake_begin(NULL);
+	fake_send_close();
+	fake_frame(WS_OP_TEXT, "last", 4);
+	fake_frame(WS_OP_PING, "", 0);
+	fake_frame(WS_OP_CLOSE, "\x03\xe8", 2);
+	CHECK(fake_recv(0, &msg) == 4 && msg.opcode == WS_OP_TEXT && msg.end, "the message");
+	CHECK(fake.e->head == fake.e->ready && fake.e->tail == fake.e->head, "head %llu, tail %llu",
+	      (unsigned long long)fake.e->head, (unsigned long long)fake.e->tail);
+	CHECK(fake_recv(0, &msg) == 0 && kws_is_end(&msg) && msg.close_code == 1000, "the end");
+	fake_end();
+}
+
 static const struct tap_test tests[] = {
 	{ "pings without end do not hold the thread", pings_without_end },
 	{ "a message behind many pings", message_behind_many_pings },
@@ -126,6 +146,7 @@ static const struct tap_test tests[] = {
 	{ "an empty message that finds no room is sent later", empty_message },
 	{ "a send that waits reads what comes", unread_byte },
 	{ "a batch that waits reads what comes", unread_byte_and_a_batch },
+	{ "the last message and Close in one read, behind our Close", last_message_and_close_in_one_read },
 };
 
 TAP_MAIN(tests)

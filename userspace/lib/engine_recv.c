@@ -120,10 +120,10 @@ static enum took take_part(struct take *t, enum took took)
 	return took;
 }
 
-/* The header at the cursor, which the scan has seen. */
-static void take_header(const struct engine *e, struct take *t, struct ws_header *h)
+/* The header at the cursor, which the scan has seen. False: it is not there. */
+static bool take_header(const struct engine *e, struct take *t, struct ws_header *h)
 {
-	ws_frame_decode(h, engine_at(e, t->off), e->tail - t->off, !engine_client(e), t->rd.opcode);
+	return ws_frame_decode(h, engine_at(e, t->off), e->tail - t->off, !engine_client(e), t->rd.opcode) > 0;
 }
 
 /* Copies what there is of one message, as far as the buffer goes. */
@@ -137,7 +137,8 @@ static enum took take_message(const struct engine *e, struct take *t)
 		if (!rd->left) {
 			struct ws_header h;
 
-			take_header(e, t, &h);
+			if (!take_header(e, t, &h))
+				return take_failure(t, WS_FAIL_UNSTABLE);
 			/* a message of a batch is taken whole or left */
 			if (t->nr && h.len > t->to.left)
 				return TOOK_PART;
@@ -198,13 +199,14 @@ static void take_batch(const struct engine *e, struct take *t, unsigned int max)
 	}
 }
 
-/* Steps over frames at the cursor that the scan has dealt with, so that they do not count as unread. */
+/* Steps over frames at the cursor that the scan has dealt with, so that they do not count as unread. Behind Close they are gone. */
 static void step_over(const struct engine *e, struct take *t)
 {
-	while (!t->rd.left && t->off >= e->ready && t->off < e->scan) {
+	while (!t->rd.left && t->off >= e->ready && t->off < e->scan && t->off < e->tail) {
 		struct ws_header h;
 
-		take_header(e, t, &h);
+		if (!take_header(e, t, &h))
+			break;
 		if (ws_op_is_control(h.opcode))
 			t->off += h.len;
 		else if (h.len || h.fin)
