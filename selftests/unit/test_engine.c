@@ -139,6 +139,32 @@ static void last_message_and_close_in_one_read(void)
 	fake_end();
 }
 
+/*
+ * Options
+ */
+
+static void defaults_again(void)
+{
+	const struct websocket_config some = { .flags = WEBSOCKET_F_TEXT, .ping_interval_ms = 1000 };
+	struct websocket_info info;
+	struct kws_conn *c;
+	int fd[2];
+
+	CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, fd), "socketpair");
+	c = kws_conn_new(fd[0], &some, KWS_ENGINE_USER);
+	CHECK(kws_conn_timeout(c) > 0, "%d ms", kws_conn_timeout(c));
+	CHECK(!kws_conn_configure(c, NULL), "configure");
+	CHECK(!kws_conn_info(c, &info) && !info.flags, "flags %#x", info.flags);
+	CHECK(kws_conn_timeout(c) == -1, "%d ms", kws_conn_timeout(c));
+	kws_conn_free(c);
+	close(fd[1]);
+
+	/* the role cannot be changed */
+	fake_begin(NULL);
+	CHECK(engine_configure(fake.e, NULL) == -EINVAL, "a client's");
+	fake_end();
+}
+
 static const struct tap_test tests[] = {
 	{ "pings without end do not hold the thread", pings_without_end },
 	{ "a message behind many pings", message_behind_many_pings },
@@ -147,6 +173,7 @@ static const struct tap_test tests[] = {
 	{ "a send that waits reads what comes", unread_byte },
 	{ "a batch that waits reads what comes", unread_byte_and_a_batch },
 	{ "the last message and Close in one read, behind our Close", last_message_and_close_in_one_read },
+	{ "kws_conn_configure(c, NULL): the defaults", defaults_again },
 };
 
 TAP_MAIN(tests)

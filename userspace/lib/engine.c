@@ -462,8 +462,12 @@ int engine_wait(struct engine *e, bool sending, int flags, u64 *deadline)
 
 int engine_configure(struct engine *e, const struct websocket_config *cfg)
 {
-	int err = engine_check_config(cfg);
+	static const struct websocket_config defaults;
+	int err;
 
+	if (!cfg)
+		cfg = &defaults;
+	err = engine_check_config(cfg);
 	/* the frames that are buffered were judged by the role */
 	if (!err && e->transport && (cfg->flags ^ e->flags) & WEBSOCKET_F_CLIENT)
 		err = -EINVAL;
@@ -491,9 +495,8 @@ void engine_get_config(const struct engine *e, struct websocket_config *cfg)
 
 struct engine *engine_new_over(int fd, const struct websocket_config *config, const struct transport *transport, void *ctx)
 {
-	static const struct websocket_config defaults;
 	struct engine *e = calloc(1, sizeof(*e));
-	int err = e ? engine_configure(e, config ? config : &defaults) : -ENOMEM;
+	int err = e ? engine_configure(e, config) : -ENOMEM;
 
 	if (err) {
 		free(e);

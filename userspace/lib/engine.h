@@ -160,6 +160,7 @@ int engine_check_config(const struct websocket_config *config);
 /* Over a connected socket, which the engine closes; or over another transport. NULL: errno. */
 struct engine *engine_new(int fd, const struct websocket_config *config);
 struct engine *engine_new_over(int fd, const struct websocket_config *config, const struct transport *transport, void *ctx);
+/* NULL: the defaults. */
 int engine_configure(struct engine *e, const struct websocket_config *config);
 void engine_get_config(const struct engine *e, struct websocket_config *config);
 void engine_free(struct engine *e);

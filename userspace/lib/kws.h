@@ -459,7 +459,7 @@ KWS_API ssize_t kws_conn_send_batch(struct kws_conn *c, const void *buf, size_t 
 KWS_API int kws_conn_close(struct kws_conn *c, uint16_t code, const char *reason);
 KWS_API int kws_conn_close_reason(struct kws_conn *c, char *buf, size_t size);
 KWS_API int kws_conn_info(struct kws_conn *c, struct websocket_info *info);
-/* kws_start() on a running connection: other limits and timers, not another role. */
+/* kws_start() on a running connection: other limits and timers, not another role. NULL: a server's defaults. */
 KWS_API int kws_conn_configure(struct kws_conn *c, const struct websocket_config *config);
 
 /*
