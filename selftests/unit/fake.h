@@ -8,7 +8,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,6 +33,7 @@ static struct fake {
 	u8 out[1 << 20];	/* its beginning, if there is more */
 	size_t out_len;
 	unsigned int reads, writes, refused;
+	bool no_random;
 	u64 ms, read_ms;	/* the clock, and how far a read moves it */
 } fake;
 
@@ -39,6 +42,14 @@ int clock_gettime(clockid_t clock, struct timespec *t)
 	(void)clock;
 	*t = (struct timespec){ .tv_sec = 1000 + fake.ms / 1000, .tv_nsec = fake.ms % 1000 * 1000000 };
 	return 0;
+}
+
+ssize_t getrandom(void *buf, size_t len, unsigned int flags)
+{
+	if (!fake.no_random)
+		return syscall(SYS_getrandom, buf, len, flags);
+	errno = EPERM;
+	return -1;
 }
 
 static ssize_t fake_read(void *ctx, void *buf, size_t len)

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /* The user-space engine over a transport that does what sockets rarely do, and its use of time. */
+#include <sys/wait.h>
+
 #include "fake.h"
 
 /*
@@ -140,6 +142,71 @@ static void last_message_and_close_in_one_read(void)
 }
 
 /*
+ * Masking keys
+ */
+
+enum { KEYS = 10 };
+
+static void next_keys(u32 *keys)
+{
+	for (int i = 0; i < KEYS; i++) {
+		size_t at = fake.out_len;
+
+		CHECK(fake_send(WS_OP_TEXT, 0, 0) == 0 && fake.out_len == at + 6, "send");
+		memcpy(&keys[i], fake.out + at + 2, 4);
+	}
+}
+
+/* Two of 10 keys and 10 others are the same once in 40 million runs. */
+static void keys_after_fork(void)
+{
+	u32 ours[KEYS], childs[KEYS] = { 0 };
+	int pipe_fd[2], same = 0;
+	pid_t pid;
+
+	fake_begin(NULL);
+	CHECK(fake_send(WS_OP_TEXT, 0, 0) == 0, "send");
+	CHECK(!pipe(pipe_fd), "pipe");
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		next_keys(childs);
+		_exit(write(pipe_fd[1], childs, sizeof(childs)) != sizeof(childs));
+	}
+	next_keys(ours);
+	CHECK(read(pipe_fd[0], childs, sizeof(childs)) == sizeof(childs), "read");
+	CHECK(waitpid(pid, NULL, 0) == pid, "wait");
+	for (int i = 0; i < KEYS; i++)
+		for (int j = 0; j < KEYS; j++)
+			same += ours[i] == childs[j];
+	CHECK(!same, "%d keys of the child's are the parent's", same);
+	close(pipe_fd[0]);
+	close(pipe_fd[1]);
+	fake_end();
+}
+
+static void no_keys(void)
+{
+	struct websocket_batch one = { .opcode = WEBSOCKET_OP_TEXT };
+	ssize_t n = 0;
+	size_t out;
+
+	fake_begin(NULL);
+	fake.no_random = true;
+	for (int i = 0; i < 1000 && !n; i++)
+		n = fake_send(WS_OP_TEXT, 0, 0);
+	CHECK(n == -EPERM, "%zd", n);
+	out = fake.out_len;
+	CHECK(fake_send(WS_OP_TEXT, 5000, 0) == -EPERM, "a message");
+	CHECK(fake_send(WS_OP_PING, 0, 0) == -EPERM, "a ping");
+	CHECK(engine_send_batch(fake.e, NULL, 0, 0, &one, 1) == -EPERM, "a batch");
+	CHECK(fake.out_len == out, "%zu bytes", fake.out_len - out);
+	fake.no_random = false;
+	CHECK(fake_send(WS_OP_TEXT, 5, 0) == 5, "send");
+	fake_end();
+}
+
+/*
  * Options
  */
 
@@ -173,6 +240,8 @@ static const struct tap_test tests[] = {
 	{ "a send that waits reads what comes", unread_byte },
 	{ "a batch that waits reads what comes", unread_byte_and_a_batch },
 	{ "the last message and Close in one read, behind our Close", last_message_and_close_in_one_read },
+	{ "a child's masking keys are not its parent's", keys_after_fork },
+	{ "without random numbers nothing is sent", no_keys },
 	{ "kws_conn_configure(c, NULL): the defaults", defaults_again },
 };
 

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -27,23 +28,43 @@ static const struct {
 #undef X
 };
 
+/* Grows in each child: it must not go on with the parent's numbers. */
+static unsigned int forks;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int unwatched;
+
+static void forked(void)
+{
+	forks++;
+}
+
+static void watch_fork(void)
+{
+	unwatched = pthread_atfork(NULL, NULL, forked);
+}
+
 /* RFC 6455 10.3: masking keys that nobody can foretell; one system call for many. */
-u32 engine_random(void)
+int engine_random(u32 *number)
 {
 	static _Thread_local u32 pool[64];
-	static _Thread_local unsigned int left;
+	static _Thread_local unsigned int left, generation;
 
-	if (!left) {
+	if (!left || generation != forks) {
 		ssize_t n;
 
+		pthread_once(&once, watch_fork);
+		if (unwatched)
+			return -unwatched;
 		do {
 			n = getrandom(pool, sizeof(pool), 0);
 		} while (n < 0 && errno == EINTR);
+		generation = forks;
 		left = n > 0 ? n / sizeof(*pool) : 0;
 		if (!left)
-			return engine_now_us() * 2654435761U;
+			return n < 0 ? -errno : -EIO;
 	}
-	return pool[--left];
+	*number = pool[--left];
+	return 0;
 }
 
 /*
@@ -478,7 +499,7 @@ int engine_configure(struct engine *e, const struct websocket_config *cfg)
 	e->ping_interval_ms = cfg->ping_interval_ms;
 	e->pong_timeout_ms = cfg->pong_timeout_ms ? cfg->pong_timeout_ms : DEFAULT_PONG_MS;
 	e->close_timeout_ms = cfg->close_timeout_ms ? cfg->close_timeout_ms : DEFAULT_CLOSE_MS;
-	e->jitter = engine_random() % (e->ping_interval_ms / 8 + 1);
+	engine_jitter(e);
 	return 0;
 }
 

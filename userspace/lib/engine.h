@@ -196,12 +196,15 @@ void engine_ask(struct engine *e);
 void engine_in_hand(struct engine *e);
 void engine_set_error(struct engine *e, int error);
 void engine_info(const struct engine *e, struct websocket_info *info);
-u32 engine_random(void);
+/* Return: 0, or the errno of getrandom(): nothing may be sent by the clock instead. */
+int engine_random(u32 *number);
 
 /* engine_timers.c: CLOCK_MONOTONIC */
 u64 engine_now_us(void);
 u64 engine_now_ms(void);
 void engine_run_timers(struct engine *e);
+/* How much sooner the next ping comes. */
+void engine_jitter(struct engine *e);
 /* Milliseconds until engine_run() is due though nothing happens; -1: never. */
 int engine_timeout(const struct engine *e);
 

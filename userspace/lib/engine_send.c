@@ -103,25 +103,34 @@ static void gather(u8 *to, const struct iovec *iov, size_t off, size_t n)
 	}
 }
 
-/* Writes a frame at @to, which has room for it. Return: its size. */
-static size_t put_frame(const struct engine *e, u8 *to, u8 opcode, bool fin, const struct iovec *iov, size_t off, size_t n)
+/* Writes a frame at @to, which has room for it. Return: 0 and its size, or an errno: there is no masking key. */
+static int put_frame(const struct engine *e, u8 *to, size_t *size, u8 opcode, bool fin, const struct iovec *iov, size_t off,
+		     size_t n)
 {
-	u32 key = engine_client(e) ? engine_random() : 0;
-	unsigned int head = ws_frame_encode(to, opcode, fin, n, engine_client(e), key);
+	unsigned int head;
+	u32 key = 0;
+	int err = engine_client(e) ? engine_random(&key) : 0;
 
+	if (err)
+		return err;
+	head = ws_frame_encode(to, opcode, fin, n, engine_client(e), key);
 	gather(to + head, iov, off, n);
 	if (key)
 		ws_mask_copy(to + head, to + head, n, key);
-	return head + n;
+	*size = head + n;
+	return 0;
 }
 
 int engine_send_control(struct engine *e, u8 opcode, const void *data, size_t len)
 {
 	u8 frame[WS_HEADER_MAX + WS_CONTROL_MAX];
 	struct iovec from = { (void *)data, len }, iov = { frame, 0 };
-	int err = engine_flush(e);
+	int flushed = engine_flush(e);
+	int err = put_frame(e, frame, &iov.iov_len, opcode, true, &from, 0, len);
 
-	iov.iov_len = put_frame(e, frame, opcode, true, &from, 0, len);
+	if (err)
+		return err;
+	err = flushed;
 	if (!err)
 		err = write_frames(e, &iov, 1, false);
 	/* there is one Close for each connection: it waits with the rest */
@@ -170,10 +179,10 @@ static int send_frame(struct engine *e, u8 opcode, bool fin, const struct iovec 
 	u8 small[SMALL], *frame = small;
 	u8 op = e->tx_opcode ? WS_OP_CONTINUATION : opcode;
 	struct iovec out[2] = { { frame, 0 } };
-	int err, pieces = 1;
+	int err = 0, pieces = 1;
 
 	if (n + WS_HEADER_MAX <= SMALL) {
-		out[0].iov_len = put_frame(e, frame, op, fin, iov, off, n);
+		err = put_frame(e, frame, &out[0].iov_len, op, fin, iov, off, n);
 	} else if (!engine_client(e) && count == 1) {
 		/* straight from the caller's buffer */
 		out[0].iov_len = ws_frame_encode(frame, op, fin, n, false, 0);
@@ -183,9 +192,11 @@ static int send_frame(struct engine *e, u8 opcode, bool fin, const struct iovec 
 		frame = malloc(n + WS_HEADER_MAX);
 		if (!frame)
 			return -ENOMEM;
-		out[0] = (struct iovec){ frame, put_frame(e, frame, op, fin, iov, off, n) };
+		out[0].iov_base = frame;
+		err = put_frame(e, frame, &out[0].iov_len, op, fin, iov, off, n);
 	}
-	err = write_frames(e, out, pieces, more);
+	if (!err)
+		err = write_frames(e, out, pieces, more);
 	if (frame != small)
 		free(frame);
 	if (err)
@@ -311,7 +322,7 @@ static int send_some(struct engine *e, const struct iovec *iov, size_t off, cons
 	size_t room = WS_HEADER_MAX + batch->len, used = 0;
 	struct iovec out;
 	unsigned int i;
-	int err;
+	int err = 0;
 	u8 *buf;
 
 	for (i = 1; i < nr && room + WS_HEADER_MAX + batch[i].len <= BATCH_SIZE; i++)
@@ -320,12 +331,16 @@ static int send_some(struct engine *e, const struct iovec *iov, size_t off, cons
 	buf = malloc(room);
 	if (!buf)
 		return -ENOMEM;
-	for (i = 0; i < nr; i++) {
-		used += put_frame(e, buf + used, batch[i].opcode, true, iov, off, batch[i].len);
+	for (i = 0; i < nr && !err; i++) {
+		size_t size = 0;
+
+		err = put_frame(e, buf + used, &size, batch[i].opcode, true, iov, off, batch[i].len);
+		used += size;
 		off += batch[i].len;
 	}
 	out = (struct iovec){ buf, used };
-	err = write_frames(e, &out, 1, false);
+	if (!err)
+		err = write_frames(e, &out, 1, false);
 	free(buf);
 	if (err)
 		return err;
