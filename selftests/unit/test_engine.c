@@ -141,6 +141,97 @@ static void last_message_and_close_in_one_read(void)
 	fake_end();
 }
 
+/* More than is read ahead, then Close; the program's reads. */
+static void begin_slow_reader(void)
+{
+	static const u8 text[1000] = { 'a' };
+
+	fake_begin(&(struct websocket_config){ .close_timeout_ms = 1000 });
+	fill_with(WS_OP_BINARY, text, sizeof(text), 600);
+	fake_frame(WS_OP_CLOSE, "\x03\xe8", 2);
+}
+
+static void expect_all(int left)
+{
+	struct kws_message msg;
+	ssize_t n;
+
+	while ((n = fake_recv(MSG_DONTWAIT, &msg)) == 1000) {
+		fake.ms += 100;
+		engine_run(fake.e);
+		left--;
+	}
+	CHECK(n == 0 && kws_is_end(&msg) && msg.close_code == 1000, "%zd, code %u", n, msg.close_code);
+	CHECK(!left, "%d messages are missing", left);
+}
+
+static void close_behind_what_nobody_reads(void)
+{
+	begin_slow_reader();
+	engine_run(fake.e);
+	fake_send_close();
+	CHECK(engine_timeout(fake.e) == 1000, "%d ms", engine_timeout(fake.e));
+	for (int i = 0; i < 5; i++) {
+		fake.ms += 1000;
+		engine_run(fake.e);
+		CHECK(fake.e->state == WEBSOCKET_STATE_CLOSE_SENT, "state %u", fake.e->state);
+	}
+	expect_all(600);
+	fake_end();
+}
+
+/* TLS gives a record at a time, and not what is behind it. */
+static void close_behind_the_next_record(void)
+{
+	begin_slow_reader();
+	fake.in_most = 16384;
+	engine_run(fake.e);
+	fake_send_close();
+	fake.ms += 1000;
+	engine_run(fake.e);
+	CHECK(fake.e->state == WEBSOCKET_STATE_CLOSE_SENT, "state %u", fake.e->state);
+	expect_all(600);
+	fake_end();
+}
+
+/* The peer could not send Close before there was room. */
+static void time_for_close_begins_with_room(void)
+{
+	struct kws_message msg;
+
+	begin_slow_reader();
+	/* its last 330 messages and its Close come later */
+	fake.in_len -= 330 * 1004 + 4;
+	engine_run(fake.e);
+	fake_send_close();
+	fake.ms += 900;
+	for (int i = 0; i < 200; i++)
+		CHECK(fake_recv(MSG_DONTWAIT, &msg) == 1000, "message");
+	fake.ms += 900;
+	engine_run(fake.e);
+	CHECK(fake.e->state == WEBSOCKET_STATE_CLOSE_SENT, "state %u", fake.e->state);
+	fake.ms += 101;
+	engine_run(fake.e);
+	CHECK(fake.e->error == ETIMEDOUT, "error %d", fake.e->error);
+	fake_end();
+}
+
+static void no_close_behind_what_is_read(void)
+{
+	struct kws_message msg;
+
+	fake_begin(&(struct websocket_config){ .close_timeout_ms = 1000 });
+	fake_frame(WS_OP_TEXT, "unread", 6);
+	engine_run(fake.e);
+	fake_send_close();
+	fake.ms += 1000;
+	engine_run(fake.e);
+	CHECK(fake.e->error == ETIMEDOUT, "error %d", fake.e->error);
+	CHECK(fake_recv(0, &msg) == 6, "the message");
+	CHECK(fake_recv(0, &msg) == -ETIMEDOUT, "the end");
+	fake_end();
+}
+
 /*
  * Masking keys
  */
@@ -240,6 +331,10 @@ static const struct tap_test tests[] = {
 	{ "a send that waits reads what comes", unread_byte },
 	{ "a batch that waits reads what comes", unread_byte_and_a_batch },
 	{ "the last message and Close in one read, behind our Close", last_message_and_close_in_one_read },
+	{ "Close behind what nobody reads", close_behind_what_nobody_reads },
+	{ "Close behind the next record", close_behind_the_next_record },
+	{ "the time for Close begins when there is room", time_for_close_begins_with_room },
+	{ "no Close behind a message that nobody reads", no_close_behind_what_is_read },
 	{ "a child's masking keys are not its parent's", keys_after_fork },
 	{ "without random numbers nothing is sent", no_keys },
 	{ "kws_conn_configure(c, NULL): the defaults", defaults_again },

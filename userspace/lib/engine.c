@@ -358,7 +358,7 @@ static void fill(struct engine *e)
 {
 	size_t gone = 0;
 
-	e->more = false;
+	e->more = e->drained = false;
 	while (engine_may_read(e)) {
 		size_t len = e->tail - e->head, room = e->room - e->start - len;
 		ssize_t n;
@@ -374,6 +374,7 @@ static void fill(struct engine *e)
 		}
 		n = e->transport->read(e->ctx, e->buf + e->start + len, room);
 		if (n <= 0) {
+			e->drained = true;
 			e->ended = n != -EAGAIN;
 			if (n < 0 && e->ended && !engine_rx_ended(e) && !e->ending && !e->eof)
 				engine_set_error(e, -n);

@@ -75,6 +75,7 @@ struct ahead {
  * @scan: the next header to examine; beyond @tail while inside a frame
  * @ready: what is before it may be delivered; <= @head: nothing
  * @ended: the transport has no more bytes
+ * @drained: it had none when it was looked at last; not: Close may be behind what is unread
  * @more: reading stopped at GONE_MAX, engine_run() is due
  * @eof: the end without Close was reported: it stays so
  * @rest, @rest_off, @rest_len: a frame begun on the wire, sent before anything else; NULL: none
@@ -107,6 +108,7 @@ struct engine {
 	bool scan_whole;
 	bool streaming;
 	bool ended;
+	bool drained;
 	bool more;
 	bool eof;
 	bool in_hand;
@@ -203,6 +205,8 @@ int engine_random(u32 *number);
 u64 engine_now_us(void);
 u64 engine_now_ms(void);
 void engine_run_timers(struct engine *e);
+/* The reader is about to make room: if the peer waited for that, its time for pong and Close begins now. */
+void engine_restart_timers(struct engine *e);
 /* How much sooner the next ping comes. */
 void engine_jitter(struct engine *e);
 /* Milliseconds until engine_run() is due though nothing happens; -1: never. */

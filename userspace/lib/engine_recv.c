@@ -228,6 +228,7 @@ static void commit(struct engine *e, struct take *t)
 	}
 	step_over(e, t);
 	e->read = t->rd;
+	engine_restart_timers(e);
 	engine_consume(e, t->off - e->head);
 	engine_in_hand(e);
 	if (e->scan != e->head || engine_rx_ended(e))

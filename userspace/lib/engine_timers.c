@@ -66,6 +66,21 @@ static void keep_alive(struct engine *e, u64 now)
 		send_ping(e);
 }
 
+/* Without the peer's Close the connection has failed; with it, only its FIN is missing (RFC 6455 7.1.1). */
+static void close_timeout(struct engine *e)
+{
+	if (e->state == WEBSOCKET_STATE_CLOSE_SENT && !e->error && !e->ended)
+		engine_fail(e, WS_FAIL_CLOSE_TIMEOUT);
+	else
+		engine_send_fin(e);
+}
+
+void engine_restart_timers(struct engine *e)
+{
+	if ((e->ping_waits || e->close_waits) && engine_readable(e) && !engine_may_read(e))
+		e->ping_sent = e->close_sent = engine_now_ms();
+}
+
 void engine_run_timers(struct engine *e)
 {
 	u64 now;
@@ -74,12 +89,11 @@ void engine_run_timers(struct engine *e)
 		return;
 	now = engine_now_ms();
 	if (e->close_waits && now >= e->close_sent + e->close_timeout_ms) {
-		e->close_waits = false;
-		/* without the peer's Close it has failed; with it, only its FIN is missing (RFC 6455 7.1.1) */
-		if (e->state == WEBSOCKET_STATE_CLOSE_SENT && !e->error && !e->ended)
-			engine_fail(e, WS_FAIL_CLOSE_TIMEOUT);
-		else
-			engine_send_fin(e);
+		/* its Close may wait behind what the program has not read */
+		e->close_sent = now;
+		e->close_waits = engine_readable(e) && !e->drained;
+		if (!e->close_waits)
+			close_timeout(e);
 	}
 	if (e->ending && now >= e->ending_since + engine_patience(e))
 		engine_settle(e);
