@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /* The user-space engine over a transport that does what sockets rarely do, and its use of time. */
+#include <poll.h>
 #include <sys/wait.h>
 
 #include "fake.h"
@@ -233,6 +234,76 @@ static void no_close_behind_what_is_read(void)
 }
 
 /*
+ * Keep-alive and a peer that takes little
+ */
+
+static void begin_slow_peer(void)
+{
+	fake_begin(&(struct websocket_config){ .ping_interval_ms = 100, .pong_timeout_ms = 1000 });
+	fake.room = 10;
+	CHECK(fake_send(WS_OP_BINARY, 1000, 0) == 1000, "send");
+	fake.ms += 100;
+	engine_run(fake.e);
+	CHECK(!fake.e->tx_pings && engine_events(fake.e) & POLLOUT, "%u pings", fake.e->tx_pings);
+}
+
+/* RFC 6455 5.5.2: a masked ping of 4 bytes */
+static bool ping_is_last(void)
+{
+	return fake.out_len >= 10 && fake.out[fake.out_len - 10] == (0x80 | WS_OP_PING) && fake.out[fake.out_len - 9] == 0x84;
+}
+
+static void slow_peer(void)
+{
+	begin_slow_peer();
+	for (int i = 0; i < 9; i++) {
+		fake.ms += 900;
+		fake.room = 100;
+		engine_run(fake.e);
+		CHECK(fake.e->state == WEBSOCKET_STATE_OPEN && !fake.e->error, "round %d, error %d", i, fake.e->error);
+	}
+	CHECK(!ping_is_last(), "too early");
+	fake.ms += 900;
+	fake.room = SIZE_MAX;
+	engine_run(fake.e);
+	CHECK(fake.e->tx_pings == 1 && ping_is_last(), "%u pings", fake.e->tx_pings);
+	/* its time begins when it has left */
+	fake.ms += 999;
+	engine_run(fake.e);
+	CHECK(!fake.e->error, "error %d", fake.e->error);
+	fake.ms++;
+	engine_run(fake.e);
+	CHECK(fake.e->error == ETIMEDOUT, "error %d", fake.e->error);
+	fake_end();
+}
+
+/* Nothing waits before it, but there is no room. */
+static void refused_ping(void)
+{
+	fake_begin(&(struct websocket_config){ .ping_interval_ms = 100, .pong_timeout_ms = 1000 });
+	fake.refuse = 3;
+	fake.ms += 100;
+	engine_run(fake.e);
+	CHECK(!fake.e->tx_pings && engine_events(fake.e) & POLLOUT, "%u pings", fake.e->tx_pings);
+	for (int i = 0; i < 3; i++)
+		engine_run(fake.e);
+	CHECK(fake.e->tx_pings == 1 && ping_is_last(), "%u pings", fake.e->tx_pings);
+	fake_end();
+}
+
+static void peer_that_takes_nothing(void)
+{
+	begin_slow_peer();
+	fake.ms += 999;
+	engine_run(fake.e);
+	CHECK(!fake.e->error, "error %d", fake.e->error);
+	fake.ms++;
+	engine_run(fake.e);
+	CHECK(fake.e->error == ETIMEDOUT, "error %d", fake.e->error);
+	fake_end();
+}
+
+/*
  * Masking keys
  */
 
@@ -335,6 +406,9 @@ static const struct tap_test tests[] = {
 	{ "Close behind the next record", close_behind_the_next_record },
 	{ "the time for Close begins when there is room", time_for_close_begins_with_room },
 	{ "no Close behind a message that nobody reads", no_close_behind_what_is_read },
+	{ "a slow peer is not a dead one, and gets its ping", slow_peer },
+	{ "a ping that finds no room is sent later", refused_ping },
+	{ "a peer that takes nothing is dead", peer_that_takes_nothing },
 	{ "a child's masking keys are not its parent's", keys_after_fork },
 	{ "without random numbers nothing is sent", no_keys },
 	{ "kws_conn_configure(c, NULL): the defaults", defaults_again },

@@ -405,6 +405,8 @@ static void send_waiting(struct engine *e)
 		return;
 	if (e->fin_due)
 		finish(e);
+	if (e->ping_due)
+		engine_ping(e);
 	if (e->pong && (e->state > WEBSOCKET_STATE_CLOSE_SENT || e->error)) {
 		free(e->pong);
 		e->pong = NULL;
@@ -419,13 +421,13 @@ void engine_run(struct engine *e)
 {
 	fill(e);
 	engine_run_timers(e);
-	if (e->rest || e->fin_due || e->pong)
+	if (e->rest || e->fin_due || e->pong || e->ping_due)
 		send_waiting(e);
 }
 
 short engine_events(const struct engine *e)
 {
-	short events = (engine_may_read(e) ? POLLIN : 0) | (e->rest || e->pong ? POLLOUT : 0);
+	short events = (engine_may_read(e) ? POLLIN : 0) | (e->rest || e->pong || e->ping_due ? POLLOUT : 0);
 
 	return events | (e->transport->events ? e->transport->events(e->ctx) : 0);
 }

@@ -84,6 +84,9 @@ struct ahead {
  * @ending: what ends the messages, enum ws_failure or ENDING_CLOSE, found but not acted on (ENDING IN ORDER in kmod/control.c)
  * @fin_due: FIN waits for @rest
  * @error: positive errno of the ended connection, 0: none. Sticky.
+ * @flushed: bytes of @rest that went, in all
+ * @ping_taken, @ping_end: how far the peer's TCP had come when it was looked at last (@ping_look), and how far it is when it has
+ *	the ping
  * @received: milliseconds of CLOCK_MONOTONIC when bytes last came; likewise the other times
  *
  * The rest means what it means in struct ws of kmod/websocket.h.
@@ -123,9 +126,10 @@ struct engine {
 
 	u32 ping_interval_ms, pong_timeout_ms, close_timeout_ms;
 	u32 jitter;
-	bool ping_waits, ping_timed, close_waits;
+	bool ping_due, ping_waits, ping_timed, close_waits;
 	u32 ping_id;
-	u64 received, ping_sent, close_sent, ending_since, ping_us;
+	u64 flushed, ping_taken, ping_end;
+	u64 received, ping_sent, ping_look, close_sent, ending_since, ping_us;
 	int error;
 	u32 rtt_us;
 	u8 *reason;		/* in the peer's Close; no NUL */
@@ -205,6 +209,8 @@ int engine_random(u32 *number);
 u64 engine_now_us(void);
 u64 engine_now_ms(void);
 void engine_run_timers(struct engine *e);
+/* Sends a keep-alive ping, or has it sent when there is room. */
+void engine_ping(struct engine *e);
 /* The reader is about to make room: if the peer waited for that, its time for pong and Close begins now. */
 void engine_restart_timers(struct engine *e);
 /* How much sooner the next ping comes. */

@@ -59,6 +59,7 @@ int engine_flush(struct engine *e)
 			return -EAGAIN;
 		if (n < 0)
 			return write_failed(e, n);
+		e->flushed += n;
 		e->rest_off += n;
 		e->rest_len -= n;
 		if (!e->rest_len) {

@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /* The user-space engine's timers: keep-alive, and the time limits of Close. kmod/keepalive.c has the reasons. */
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "engine.h"
@@ -36,17 +41,56 @@ void engine_jitter(struct engine *e)
 	e->jitter = engine_random(&r) ? 0 : r % (e->ping_interval_ms / 8 + 1);
 }
 
-static void send_ping(struct engine *e)
+/* How far the peer's TCP has come in what it is sent. False: it is no TCP. */
+static bool acknowledged(const struct engine *e, u64 *n)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(e->fd, IPPROTO_TCP, TCP_INFO, &info, &len) ||
+	    len < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof(info.tcpi_bytes_acked))
+		return false;
+	*n = info.tcpi_bytes_acked;
+	return true;
+}
+
+/* Or else how far the transport has come in what waits. */
+static u64 taken(const struct engine *e)
+{
+	u64 n;
+
+	return acknowledged(e, &n) ? n : e->flushed;
+}
+
+/* Where it is when it has all that was sent until now. */
+static u64 taken_all(const struct engine *e)
+{
+	int queued = 0;
+	u64 n;
+
+	/* first: what is acknowledged between the two calls must not make it less */
+	ioctl(e->fd, SIOCOUTQ, &queued);
+	return (acknowledged(e, &n) ? n + queued : e->flushed) + e->rest_len;
+}
+
+void engine_ping(struct engine *e)
 {
 	u32 id;
+	int err;
 
+	e->ping_due = false;
+	if (!alive(e))
+		return;
 	if (engine_random(&id))
 		id = engine_now_us();
-	e->ping_sent = engine_now_ms();
-	/* whether it left or waits behind what is to be sent: the peer is silent, and its time runs */
+	e->ping_sent = e->ping_look = engine_now_ms();
 	e->ping_waits = true;
 	engine_jitter(e);
-	if (engine_send_control(e, WS_OP_PING, &id, sizeof(id)))
+	err = engine_send_control(e, WS_OP_PING, &id, sizeof(id));
+	e->ping_due = err == -EAGAIN;
+	e->ping_taken = taken(e);
+	e->ping_end = e->ping_due ? UINT64_MAX : taken_all(e);
+	if (err)
 		return;
 	e->ping_id = id;
 	e->ping_us = engine_now_us();
@@ -54,16 +98,43 @@ static void send_ping(struct engine *e)
 	e->tx_pings++;
 }
 
+/* As often as this a ping is looked after that may still be on its way. */
+static u64 look_ms(const struct engine *e)
+{
+	return e->pong_timeout_ms / 4 + 1;
+}
+
+static bool on_its_way(const struct engine *e)
+{
+	return e->ping_taken < e->ping_end;
+}
+
+/* Has the peer's TCP taken more since the last look, of what stands before the ping? */
+static bool under_way(struct engine *e, u64 now)
+{
+	u64 last = e->ping_taken;
+
+	if (!on_its_way(e) || (now < e->ping_look + look_ms(e) && now < e->ping_sent + e->pong_timeout_ms))
+		return false;
+	e->ping_look = now;
+	e->ping_taken = taken(e);
+	return e->ping_taken != last && on_its_way(e);
+}
+
 static void keep_alive(struct engine *e, u64 now)
 {
-	if (e->ping_waits && (e->received >= e->ping_sent || !engine_may_read(e)))
+	bool wanted = e->ping_interval_ms && alive(e);
+
+	if (!wanted || e->received >= e->ping_sent || !engine_may_read(e))
 		e->ping_waits = false;
-	if (!alive(e) || !e->ping_interval_ms)
-		e->ping_waits = false;
+	if (!e->ping_waits)
+		e->ping_due = false;
+	if (e->ping_waits && under_way(e, now))
+		e->ping_sent = now;
 	else if (e->ping_waits && now >= e->ping_sent + e->pong_timeout_ms)
 		engine_fail(e, WS_FAIL_PONG_TIMEOUT);
-	else if (!e->ping_waits && now >= last_life(e) + e->ping_interval_ms - e->jitter)
-		send_ping(e);
+	else if (wanted && !e->ping_waits && now >= last_life(e) + e->ping_interval_ms - e->jitter)
+		engine_ping(e);
 }
 
 /* Without the peer's Close the connection has failed; with it, only its FIN is missing (RFC 6455 7.1.1). */
@@ -109,8 +180,11 @@ int engine_timeout(const struct engine *e)
 	if (e->close_waits)
 		next = e->close_sent + e->close_timeout_ms;
 	if (alive(e) && e->ping_interval_ms) {
-		t = e->ping_waits && e->received < e->ping_sent ? e->ping_sent + e->pong_timeout_ms :
-			last_life(e) + e->ping_interval_ms - e->jitter;
+		bool waits = e->ping_waits && e->received < e->ping_sent;
+
+		t = waits ? e->ping_sent + e->pong_timeout_ms : last_life(e) + e->ping_interval_ms - e->jitter;
+		next = t < next ? t : next;
+		t = waits && on_its_way(e) ? e->ping_look + look_ms(e) : next;
 		next = t < next ? t : next;
 	}
 	if (e->ending) {
