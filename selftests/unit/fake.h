@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * A peer for the user-space engine that is a program's own: what it sends and takes, and when, is said by numbers, and the clock goes
+ * A peer for the user-space engine that is a program's own: numbers say what it sends and takes, and when, and the clock goes
  * when it is told to. One for each test program.
  */
 #ifndef FAKE_H
@@ -139,6 +139,12 @@ static inline void fake_frame(u8 opcode, const void *payload, size_t len)
 	fake.in_len += ws_frame_encode(fake.in + fake.in_len, opcode, true, len, false, 0);
 	memcpy(fake.in + fake.in_len, payload, len);
 	fake.in_len += len;
+}
+
+static inline void fake_frames(u8 opcode, const void *payload, size_t len, unsigned int nr)
+{
+	while (nr--)
+		fake_frame(opcode, payload, len);
 }
 
 static inline ssize_t fake_recv(int flags, struct kws_message *msg)

@@ -353,7 +353,7 @@ bool engine_may_read(const struct engine *e)
 	return !e->ended && !e->ending && e->tail - e->head < (engine_readable(e) ? READ_AHEAD : HOLD_MAX);
 }
 
-/* Reads what there is. Of what is done with at once, pings say, a peer sends as much as it likes: the caller has other things to do. */
+/* Reads what there is; of what is done with at once, pings say, only so much: the caller has other things to do. */
 static void fill(struct engine *e)
 {
 	size_t gone = 0;

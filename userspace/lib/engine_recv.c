@@ -199,7 +199,7 @@ static void take_batch(const struct engine *e, struct take *t, unsigned int max)
 	}
 }
 
-/* Steps over frames at the cursor that the scan has dealt with, so that they do not count as unread. Behind Close they are gone. */
+/* Steps over frames at the cursor that the scan has dealt with, so that they do not count as unread. Close has cut them off. */
 static void step_over(const struct engine *e, struct take *t)
 {
 	while (!t->rd.left && t->off >= e->ready && t->off < e->scan && t->off < e->tail) {
