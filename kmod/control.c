@@ -162,8 +162,6 @@ static void send_close(struct sock *sk, struct ws *ws, const u8 *data, unsigned 
 		ws->close_waits = true;
 		ws->close_sent = tcp_jiffies32;
 		ws_timer_arm(sk, ws);
-	} else {
-		ws->sent_code = 0;
 	}
 	finish(sk, ws);
 }

@@ -340,13 +340,4 @@ CASE(ending, exiting_process)
 	wire_expect_end(WIRE);
 }
 
-/* What was not sent is not said to have been. */
-CASE(ending, shutdown_behind_a_reset)
-{
-	link_reset_peer(LINK);
-	ws_wait(self->link.ws, POLLHUP);
-	shutdown(self->link.ws, SHUT_WR);
-	equal(0, ws_info(self->link.ws).sent_close_code);
-}
-
 SELFTEST_MAIN

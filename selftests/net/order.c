@@ -230,6 +230,7 @@ CASE(order, close_with_a_message_in_hand)
 	put_close(OUT, 4003, "");
 	peer_write(LINK);
 	expect_text(LINK, "one");
+	peer_settle(LINK);
 	link_close_ws(LINK);
 	wire_expect_close(WIRE, 4003);
 	wire_expect_end(WIRE);
