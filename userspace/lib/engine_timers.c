@@ -75,6 +75,7 @@ static u64 taken_all(const struct engine *e)
 
 void engine_ping(struct engine *e)
 {
+	bool first = !e->ping_waits || taken(e) != e->ping_taken;
 	u32 id;
 	int err;
 
@@ -83,12 +84,15 @@ void engine_ping(struct engine *e)
 		return;
 	if (engine_random(&id))
 		id = engine_now_us();
-	e->ping_sent = e->ping_look = engine_now_ms();
 	e->ping_waits = true;
 	engine_jitter(e);
 	err = engine_send_control(e, WS_OP_PING, &id, sizeof(id));
 	e->ping_due = err == -EAGAIN;
-	e->ping_taken = taken(e);
+	/* that it is tried again gives the peer no more time */
+	if (first || !err) {
+		e->ping_sent = e->ping_look = engine_now_ms();
+		e->ping_taken = taken(e);
+	}
 	e->ping_end = e->ping_due ? UINT64_MAX : taken_all(e);
 	if (err)
 		return;
@@ -109,7 +113,7 @@ static bool on_its_way(const struct engine *e)
 	return e->ping_taken < e->ping_end;
 }
 
-/* Has the peer's TCP taken more since the last look, of what stands before the ping? */
+/* Has the peer's TCP taken more since the last look, of what stands before the ping, or the ping itself? */
 static bool under_way(struct engine *e, u64 now)
 {
 	u64 last = e->ping_taken;
@@ -118,7 +122,7 @@ static bool under_way(struct engine *e, u64 now)
 		return false;
 	e->ping_look = now;
 	e->ping_taken = taken(e);
-	return e->ping_taken != last && on_its_way(e);
+	return e->ping_taken != last;
 }
 
 static void keep_alive(struct engine *e, u64 now)
