@@ -308,19 +308,21 @@ static void ws_close(struct sock *sk, long timeout)
 {
 	struct ws *ws = ws_get(sk);
 	struct proto *prot = ws->base->prot;
+	bool cut;
 
 	if (ws_over_tls(ws))
 		ws_tls_stop(sk, ws);
 	lock_sock(sk);
 	if (ws->state != WEBSOCKET_STATE_ATTACHED) {
 		end(sk, ws);
+		cut = ws->rest.page && ws_tx_allowed(sk);
 		/* a peer on this host has answered meanwhile: its Close must not count as unread data */
 		release_sock(sk);
 		lock_sock(sk);
 		if (ws_over_tls(ws))
 			ws_tls_drop(sk, ws);
 		ws_rx_drop(sk, ws);
-		if (unlikely(ws->rest.page && ws_tx_allowed(sk))) {
+		if (unlikely(cut)) {
 			/* no memory at all: rather a reset than an end that looks orderly and is in the middle of a frame */
 			sock_set_flag(sk, SOCK_LINGER);
 			sk->sk_lingertime = 0;

@@ -338,21 +338,15 @@ static u64 streaming_end(const struct ws *ws)
 	return ws->message_len ? min(tail, ws->scan) : 0;
 }
 
-/* TCP cannot hold the message at the scan cursor: it is delivered in parts. */
-static void stream(struct sock *sk, struct ws *ws)
-{
-	ws->streaming = true;
-	ws_count(sk, WS_STAT_STREAMED);
-}
-
 /* Decides what to wait for. After everything was consumed that will be. */
 static void set_expectation(struct sock *sk, struct ws *ws, struct pass *pass)
 {
 	u64 tail = ws_source_tail(ws);
 
-	/* with messages unread it is the reader who can make room, and this is asked again then */
-	if (ws->scan_opcode && !ws->streaming && pass->ready <= ws->head && ws_source_full(sk, ws))
-		stream(sk, ws);
+	if (ws->scan_opcode && !ws->streaming && ws_source_full(sk, ws)) {
+		ws->streaming = true;
+		ws_count(sk, WS_STAT_STREAMED);
+	}
 	if (ws->streaming)
 		pass->ready = max(pass->ready, streaming_end(ws));
 	if (tail < ws->scan && !ws->streaming &&
@@ -466,7 +460,6 @@ bool ws_rx_look(struct sock *sk, struct ws *ws)
 	ws_assert_locked(sk);
 	if (!ws->scan_opcode || ws->streaming || !ws_source_full(sk, ws))
 		return false;
-	stream(sk, ws);
 	ws_rx_run(sk, ws);
 	return ws->ready != ready;
 }

@@ -274,10 +274,11 @@ static void narrow(struct sock *sk, struct ws_tls *tls)
 {
 	if (--tls->wide || tls->closing)
 		return;
-	sk->sk_userlocks |= tls->sndbuf_lock;
-	/* at its limit TCP makes the buffer small */
-	if (!(sk->sk_userlocks & SOCK_SNDBUF_LOCK) || tls->sndbuf_lock)
+	/* else it has; at its limit TCP makes the buffer small */
+	if (!(sk->sk_userlocks & SOCK_SNDBUF_LOCK)) {
+		sk->sk_userlocks |= tls->sndbuf_lock;
 		WRITE_ONCE(sk->sk_sndbuf, tls->sndbuf);
+	}
 	cmpxchg(&tcp_sk(sk)->notsent_lowat, UINT_MAX, tls->notsent_lowat);
 }
 

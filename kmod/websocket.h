@@ -135,7 +135,6 @@ struct ws {
 	bool timer_deferred;	/* likewise the timer; written with the spin lock held: not in the same word */
 	u8 ending;		/* what ends the messages, found but not acted on (ENDING IN ORDER in control.c); 0: nothing */
 	bool in_hand;		/* the program was given a message and has not come back for more */
-	bool tell_takes;	/* a reader sleeps who has part of a message that another one may take: MSG_WAITALL */
 	u8 scan_opcode;		/* of the unfinished message at scan; 0: none */
 	u8 frame_head;		/* size of the header before frame_data */
 	bool scan_whole;	/* the frame that ends at scan is its last */
@@ -154,6 +153,7 @@ struct ws {
 	u16 peer_code;		/* in the peer's */
 	bool held;		/* ws->rest was not offered to TCP yet: more is about to come (MSG_BATCH) */
 	bool ping_due;		/* the keep-alive ping waits for room or memory */
+	bool tell_takes;	/* a reader sleeps who has part of a message that another one may take: MSG_WAITALL */
 	u32 tx_seq;		/* what write_seq has to be */
 	u32 pong_seq;		/* write_seq behind the last pong */
 	struct ws_rest rest;

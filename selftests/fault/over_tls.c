@@ -43,6 +43,8 @@ TEST_F_TIMEOUT(secure, attach, PLENTY)
 
 	EVERY_FAULT(at) {
 		struct websocket_config config = { .flags = variant->shape.client ? WEBSOCKET_F_CLIENT : 0 };
+		struct tls_crypto_info info;
+		socklen_t len = sizeof(info);
 		int error;
 
 		link_open(l, &variant->shape);
@@ -51,6 +53,8 @@ TEST_F_TIMEOUT(secure, attach, PLENTY)
 		l->wire.tls = true;
 		nth_arm(&at);
 		error = ws_attach_tls(l->ws, &config) ? errno : 0;
+		if (!error && getsockopt(l->ws, SOL_TLS, TLS_TX, &info, &len))
+			equal(EFAULT, errno);
 		nth_disarm(&at);
 		check(!error || error == ENOMEM || error == EFAULT);
 		check(!error || at.hit);

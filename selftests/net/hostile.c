@@ -172,35 +172,6 @@ ATTACK(tiny_messages_unread)
 	}
 }
 
-/* Messages that the program could read, and does not: the buffer stays as it is, and none of them is cut. */
-ATTACK(small_messages_unread)
-{
-	enum { LEN = 1000 };
-	struct link *l = LINK;
-	__u32 buffer = memory(l->ws).of[SK_MEMINFO_RCVBUF];
-	struct pollfd p = { .fd = l->peer, .events = POLLOUT };
-	unsigned char *bytes = new_pattern(LEN, 11), got[LEN];
-	size_t done = 0, whole;
-	ssize_t n;
-
-	put(&l->out, OP_BINARY, .payload = bytes, .len = LEN);
-	whole = l->out.len;
-	do {
-		n = send(l->peer, l->out.bytes + done % whole, whole - done % whole, MSG_DONTWAIT);
-		if (n > 0)
-			done += n;
-	} while (n > 0 || poll(&p, 1, 1000));
-	equal(buffer, memory(l->ws).of[SK_MEMINFO_RCVBUF]);
-	others_pay(&self->other, self->usual);
-	for (done /= whole; done; done--) {
-		struct received r = ws_receive(l, got, LEN, 0);
-
-		equal(LEN, r.n);
-		check(r.flags & MSG_EOR && !memcmp(got, bytes, LEN));
-	}
-	free(bytes);
-}
-
 /* A frame of 2^62 bytes, of which none comes. */
 ATTACK(row23_2_to_the_62_and_silence)
 {
