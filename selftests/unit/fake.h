@@ -34,6 +34,7 @@ static struct fake {
 	size_t out_len;
 	unsigned int reads, writes, refused;
 	bool no_random;
+	bool aborted;		/* it was closed with a reset */
 	u64 ms, read_ms;	/* the clock, and how far a read moves it */
 } fake;
 
@@ -103,7 +104,7 @@ static void fake_shutdown(void *ctx)
 static void fake_close(void *ctx, bool abort)
 {
 	(void)ctx;
-	(void)abort;
+	fake.aborted = abort;
 	close(fake.fd[0]);
 	close(fake.fd[1]);
 }

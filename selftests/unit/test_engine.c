@@ -60,6 +60,26 @@ static void bytes_without_end_behind_close(void)
 	fake_end();
 }
 
+/* Nothing is lost without a reset. */
+static void end_with_a_message_behind_many_pings(void)
+{
+	fake_begin(NULL);
+	fake_frames(WS_OP_PING, "0123456789", 10, 80000);
+	fake_frame(WS_OP_TEXT, "unread", 6);
+	fake_end();
+	CHECK(fake.aborted, "it ended in order");
+	/* who does not stop is not heard for ever */
+	fake_begin(NULL);
+	fake_frames(WS_OP_PING, "x", 1, 10000);
+	fake.again = true;
+	fake_end();
+	CHECK(fake.aborted && fake.reads < MANY_CALLS, "%u reads", fake.reads);
+	fake_begin(NULL);
+	fake_frames(WS_OP_PING, "0123456789", 10, 80000);
+	fake_end();
+	CHECK(!fake.aborted, "a reset with nothing unread");
+}
+
 /*
  * A transport that takes nothing at first, with nothing waiting before
  */
@@ -198,6 +218,15 @@ static void no_keys(void)
 	CHECK(fake.out_len == out, "%zu bytes", fake.out_len - out);
 	fake.no_random = false;
 	CHECK(fake_send(WS_OP_TEXT, 5, 0) == 5, "send");
+	/* nor is Close, for which the peer would be waited for */
+	fake.no_random = true;
+	for (n = 0; !n;)
+		n = fake_send(WS_OP_TEXT, 0, 0);
+	fake_send_close();
+	CHECK(engine_timeout(fake.e) > 0, "%d ms", engine_timeout(fake.e));
+	fake.ms += engine_timeout(fake.e);
+	engine_run(fake.e);
+	CHECK(fake.e->error == ETIMEDOUT, "error %d", fake.e->error);
 	fake_end();
 }
 
@@ -230,6 +259,7 @@ static void defaults_again(void)
 static const struct tap_test tests[] = {
 	{ "pings without end do not hold the thread", pings_without_end },
 	{ "a message behind many pings", message_behind_many_pings },
+	{ "the end with a message behind many pings", end_with_a_message_behind_many_pings },
 	{ "bytes without end behind Close do not hold the thread", bytes_without_end_behind_close },
 	{ "an empty message that finds no room is sent later", empty_message },
 	{ "a send that waits reads what comes", unread_byte },

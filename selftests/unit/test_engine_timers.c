@@ -95,6 +95,20 @@ static void no_close_behind_what_is_read(void)
 	fake_end();
 }
 
+/* A peer that sends on and does not close is not waited for because more of it has come. */
+static void messages_behind_close(void)
+{
+	fake_begin(&(struct websocket_config){ .close_timeout_ms = 1000 });
+	fake_frames(WS_OP_TEXT, "x", 1, 10);
+	fake.in_most = 3;
+	engine_run(fake.e);
+	fake_send_close();
+	fake.ms += 1000;
+	engine_run(fake.e);
+	CHECK(fake.e->error == ETIMEDOUT, "error %d", fake.e->error);
+	fake_end();
+}
+
 /*
  * Keep-alive and a peer that takes little
  */
@@ -170,6 +184,7 @@ static const struct tap_test tests[] = {
 	{ "Close behind the next record", close_behind_the_next_record },
 	{ "the time for Close begins when there is room", time_for_close_begins_with_room },
 	{ "no Close behind a message that nobody reads", no_close_behind_what_is_read },
+	{ "messages behind our Close, and none of the peer's", messages_behind_close },
 	{ "a slow peer is not a dead one, and gets its ping", slow_peer },
 	{ "a ping that finds no room is sent later", refused_ping },
 	{ "a peer that takes nothing is dead", peer_that_takes_nothing },

@@ -158,7 +158,8 @@ static void finish(struct engine *e)
 
 static void send_close(struct engine *e, const u8 *data, size_t len)
 {
-	if (!engine_send_control(e, WS_OP_CLOSE, data, len)) {
+	/* without a masking key it is not sent, and the connection ends when its time is over */
+	if (!engine_send_control(e, WS_OP_CLOSE, data, len) || !e->error) {
 		e->close_waits = true;
 		e->close_sent = engine_now_ms();
 	}
@@ -366,7 +367,6 @@ static void fill(struct engine *e)
 		e->more = gone >= GONE_MAX;
 		if (e->more)
 			break;
-
 		if (room < READ_SIZE / 4) {
 			if (!resize(e, len < READ_SIZE / 2 ? READ_SIZE : 2 * len + READ_SIZE))
 				return;		/* later, perhaps */
@@ -393,6 +393,16 @@ static void fill(struct engine *e)
 		engine_consume(e, 0);
 	else if (e->buf && !engine_readable(e) && e->tail - e->head < e->room / 4)
 		resize(e, e->tail - e->head);
+}
+
+void engine_read_on(struct engine *e)
+{
+	u64 tail;
+
+	do {
+		tail = e->tail;
+		fill(e);
+	} while (e->tail != tail && engine_may_read(e) && !e->drained && !e->more);
 }
 
 /*
@@ -557,13 +567,17 @@ void engine_free(struct engine *e)
 {
 	struct linger linger = { 0 };
 	socklen_t len = sizeof(linger);
+	unsigned int runs = 0;
 	bool abort;
 
 	if (!e)
 		return;
-	engine_run(e);
+	/* a message, or Close, may be behind what was done with at once */
+	do
+		engine_run(e);
+	while (e->more && ++runs < FREE_RUNS);
 	getsockopt(e->fd, SOL_SOCKET, SO_LINGER, &linger, &len);
-	abort = engine_readable(e) || e->error == ETIMEDOUT || (linger.l_onoff && !linger.l_linger);
+	abort = engine_readable(e) || (e->more && e->state == WEBSOCKET_STATE_OPEN) || e->error == ETIMEDOUT || (linger.l_onoff && !linger.l_linger);
 	if (!abort)
 		engine_shutdown(e, WS_CLOSE_NORMAL);
 	e->transport->close(e->ctx, abort);

@@ -37,6 +37,7 @@
 #define READ_AHEAD	(256 << 10)	/* held behind messages that are complete and unread */
 #define HOLD_MAX	(4 << 20)	/* of one incomplete message: more of it is delivered in parts */
 #define GONE_MAX	(256 << 10)	/* read at a time and not held */
+#define FREE_RUNS	32		/* times GONE_MAX: a peer that does not stop is not listened to for ever at the end */
 #define BATCH_SIZE	65536		/* of the frames that a batch sends with one write */
 #define FRAME_MAX	(256 << 10)		/* payload of one frame that is sent */
 
@@ -75,7 +76,7 @@ struct ahead {
  * @scan: the next header to examine; beyond @tail while inside a frame
  * @ready: what is before it may be delivered; <= @head: nothing
  * @ended: the transport has no more bytes
- * @drained: it had none when it was looked at last; not: Close may be behind what is unread
+ * @drained: it had none when it was looked at last
  * @more: reading stopped at GONE_MAX, engine_run() is due
  * @eof: the end without Close was reported: it stays so
  * @rest, @rest_off, @rest_len: a frame begun on the wire, sent before anything else; NULL: none
@@ -179,6 +180,8 @@ short engine_poll(const struct engine *e);
 /* Blocks until the descriptor is ready or a timer is due. Return: 0; -EAGAIN: must not or no longer block; -EINTR. */
 int engine_wait(struct engine *e, bool sending, int flags, u64 *deadline);
 void engine_consume(struct engine *e, u64 n);
+/* Reads as far as may be, or as there is; engine_run() leaves what stands behind a message to the next call. */
+void engine_read_on(struct engine *e);
 /* No more is read ahead than this; TCP's window tells the peer. */
 bool engine_may_read(const struct engine *e);
 void engine_shutdown(struct engine *e, u16 code);

@@ -164,9 +164,10 @@ void engine_run_timers(struct engine *e)
 		return;
 	now = engine_now_ms();
 	if (e->close_waits && now >= e->close_sent + e->close_timeout_ms) {
-		/* its Close may wait behind what the program has not read */
+		/* its Close may have come, or wait behind what the program has not read: then it is us who keep it */
+		engine_read_on(e);
 		e->close_sent = now;
-		e->close_waits = engine_readable(e) && !e->drained;
+		e->close_waits = engine_readable(e) && !e->ended && !engine_may_read(e);
 		if (!e->close_waits)
 			close_timeout(e);
 	}
