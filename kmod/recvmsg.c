@@ -303,8 +303,8 @@ static inline void consume(struct sock *sk, struct ws *ws, u64 n)
 	}
 	WRITE_ONCE(ws->read.takes, ws->read.takes + 1);
 	WRITE_ONCE(ws->in_hand, true);
-	if (unlikely(ws->tell_takes)) {
-		ws->tell_takes = false;
+	if (unlikely(ws->read.tell_takes)) {
+		ws->read.tell_takes = false;
 		ws->base->data_ready(sk);
 	}
 }
@@ -527,7 +527,7 @@ static int wait_readable(struct sock *sk, struct ws *ws, const struct take *t, u
 	add_wait_queue(sk_sleep(sk), &wait);
 	sk_set_bit(SOCKWQ_ASYNC_WAITDATA, sk);
 	if (t->copied)
-		ws->tell_takes = true;
+		ws->read.tell_takes = true;
 	if (ws_over_tls(ws))
 		ws_tls_sleep(ws, &wait);
 	rc = sk_wait_event(sk, timeo, worth_waking(sk, ws, t, from), &wait);
@@ -615,6 +615,7 @@ static noinline_for_stack int receive_any(struct sock *sk, struct ws *ws, struct
 		/* TCP would take an error away that is for the program; the timer sends it then */
 		if (unlikely(ws->held) && !sk->sk_err) {
 			ws_tx_flush(sk, ws);
+			t.spot = (struct ws_spot){};
 			continue;
 		}
 		/* ENDING IN ORDER: the program wants more, and there is nothing before the end */

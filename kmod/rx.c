@@ -165,8 +165,8 @@ static bool scan_frame(struct sock *sk, struct ws *ws, struct ws_spot *spot, u64
 {
 	u8 buf[WS_HEADER_ROOM];
 	struct ws_header h;
-	bool shown;
 	unsigned int there;
+	bool shown;
 	int n;
 
 	there = ws_source_header(sk, ws, spot, ws->scan, buf);

@@ -37,10 +37,10 @@ struct ws_tls {
 	bool uncork;			/* a control frame is among what is to be sent: TCP_CORK does not hold it */
 	bool broken;			/* TLS cannot send any more */
 	bool pong;			/* a pong is in ws->rest: ws->pong_seq is that of one before */
-	u8 wide;			/* the send buffer has no limit now; what it had is in the next three */
-	u8 sndbuf_lock;
+	unsigned int wide;		/* so many tasks want a send buffer without limit; what it had is in the next three */
 	int sndbuf;
 	u32 notsent_lowat;
+	u8 sndbuf_lock;
 	struct wait_queue_entry *sleeper;	/* a reader that sleeps and will pull, or NULL */
 	wait_queue_head_t idle;		/* for the end of pulling and pushing */
 	struct work_struct work;

@@ -72,6 +72,7 @@ struct ws_read {
 	bool fin;	/* that frame is the last of its message */
 	bool begun;	/* part of the message was delivered */
 	bool control_begun;	/* part of the control frame was delivered */
+	bool tell_takes;	/* a reader sleeps who has part of a message that another one may take: MSG_WAITALL */
 };
 
 /* How far the text of an incomplete message was checked ahead of the reader. */
@@ -144,7 +145,7 @@ struct ws {
 	bool in_tcp;		/* inside TCP's send functions: they call sk_write_space, and release_cb */
 
 	/* sent */
-	bool tx_busy;		/* a sender sleeps in the middle of its message */
+	bool tx_busy;		/* a sender sleeps in the middle of its message, or over TLS drops the lock there */
 	u8 tx_opcode;		/* of the message that the next send continues; 0: none */
 	u8 pongs_unacked;	/* pongs sent that may be unacknowledged */
 	bool close_due;		/* Close could not be sent for want of memory: the timer tries again */
@@ -153,7 +154,6 @@ struct ws {
 	u16 peer_code;		/* in the peer's */
 	bool held;		/* ws->rest was not offered to TCP yet: more is about to come (MSG_BATCH) */
 	bool ping_due;		/* the keep-alive ping waits for room or memory */
-	bool tell_takes;	/* a reader sleeps who has part of a message that another one may take: MSG_WAITALL */
 	u32 tx_seq;		/* what write_seq has to be */
 	u32 pong_seq;		/* write_seq behind the last pong */
 	struct ws_rest rest;

@@ -321,6 +321,8 @@ CASE(tls_regress, row33_two_writers)
 	pthread_t threads[2];
 	int texts = 0;
 
+	/* many frames a message */
+	set_option(self->link.ws, SOL_SOCKET, SO_SNDBUF, 16384);
 	check(!pthread_create(threads, NULL, write_text, &w));
 	check(!pthread_create(threads + 1, NULL, write_binary, &w));
 	do {

@@ -376,8 +376,9 @@ CASE(door, row52_nothing_in_the_clear)
 	close(packets);
 }
 
-/* Row 20: bytes of a frame, each in a record of its own, with others between and much behind them, and a message unread before: none of them
- * takes as much memory as all would.
+/*
+ * Row 20: bytes of a frame, each in a record of its own, with others between and much behind them, and a message unread before: none of
+ * them takes as much memory as all would.
  */
 CASE(door, row20_bytes_among_tickets)
 {

@@ -128,8 +128,7 @@ static void of_another_user(void)
 	int status;
 	pid_t pid;
 
-	if (geteuid())
-		return;		/* only root can play two users */
+	CHECK(!geteuid(), "only root can play two users");
 	CHECK(mkdtemp(path) && !chown(path, NOBODY, NOBODY) && !chdir(path), "mkdtemp");
 	fflush(stdout);
 	pid = fork();
@@ -262,21 +261,28 @@ static pid_t disturbed_sender(const char *path, int timeout_ms)
 
 static void signals_meanwhile(void)
 {
+	char dir[] = "/tmp/kws.XXXXXX", path[sizeof(dir) + 8];
 	int status = -1;
 
-	waitpid(disturbed_sender("/tmp/kws-nobody.sock", 500), &status, 0);
+	CHECK(mkdtemp(dir), "mkdtemp");
+	snprintf(path, sizeof(path), "%s/sock", dir);
+	waitpid(disturbed_sender(path, 500), &status, 0);
 	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == ETIMEDOUT, "status %#x", status);
+	CHECK(!rmdir(dir), "rmdir");
 }
 
 /* It connects and says nothing. What was sent to it is taken back. */
 static void mute_successor(void)
 {
-	struct sockaddr_un un = { .sun_family = AF_UNIX, .sun_path = "/tmp/kws-mute.sock" };
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	int sock = socket(AF_UNIX, SOCK_STREAM, 0), status = -1;
-	pid_t pid = disturbed_sender(un.sun_path, 20000);
-	char got[2 * sizeof(struct part)];
+	char got[2 * sizeof(struct part)], dir[] = "/tmp/kws.XXXXXX";
 	ssize_t n;
+	pid_t pid;
 
+	CHECK(mkdtemp(dir), "mkdtemp");
+	snprintf(un.sun_path, sizeof(un.sun_path), "%s/sock", dir);
+	pid = disturbed_sender(un.sun_path, 20000);
 	for (int i = 0; connect(sock, (struct sockaddr *)&un, sizeof(un)) && i < 1000; i++)
 		usleep(10000);
 	waitpid(pid, &status, 0);
@@ -284,7 +290,7 @@ static void mute_successor(void)
 	n = recv(sock, got, sizeof(got), MSG_WAITALL | MSG_DONTWAIT);
 	CHECK(n == sizeof(struct part) + 1, "%zd bytes came", n);
 	close(sock);
-	unlink(un.sun_path);
+	CHECK(!rmdir(dir), "rmdir");
 }
 
 /* The same over a socket of the caller's, whose time limit counts. */

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -150,13 +151,17 @@ static void begin(int port)
 
 static void give_away(void)
 {
-	struct kws_handover *h = kws_handover_new();
-	int sock = accept4(heir, NULL, NULL, SOCK_CLOEXEC);
+	int sock = accept4(heir, NULL, NULL, SOCK_CLOEXEC), err;
 	struct timeval limit = { .tv_sec = 10 };
+	struct kws_handover *h;
 	char name[NAME];
-	int err;
 
 	heir_waits = false;
+	if (sock < 0) {
+		poll(NULL, 0, 100);	/* no more descriptors, say: it stays in the queue */
+		return;
+	}
+	h = kws_handover_new();
 	/* an heir that says nothing does not hold up the clients for ever */
 	setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
