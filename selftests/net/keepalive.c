@@ -374,7 +374,7 @@ CASE(late, the_ping_is_taken_late)
 		equal(WIRE_FRAME, wire_read(WIRE));
 		usleep(1700000 * 2 / sent);
 	}
-	while (seconds() - pinged < 3.8)
+	while (seconds() - pinged < 3.2)
 		usleep(10000);
 	do
 		equal(WIRE_FRAME, wire_read(WIRE));
