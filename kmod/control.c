@@ -133,17 +133,22 @@ static void send_fin(struct sock *sk, struct ws *ws)
 	ws->base->state_change(sk);
 }
 
-/* What follows when our Close is out; again when the rest before it has gone. */
+/* FIN, when nothing is left that goes before it: ws_control_retry() does it then. */
+static void end_sending(struct sock *sk, struct ws *ws)
+{
+	ws->fin_due = ws_over_tls(ws) ? ws_tls_fin_waits(sk, ws) : ws->rest.page != NULL;
+	if (!ws->fin_due)
+		send_fin(sk, ws);
+}
+
+/* What follows when our Close is out. */
 static void finish(struct sock *sk, struct ws *ws)
 {
 	if (ws->state == WEBSOCKET_STATE_CLOSE_RECEIVED)
 		set_state(sk, ws, WEBSOCKET_STATE_CLOSED);
 	/* RFC 6455 7.1.1: the server closes first, the client waits for it; 7.1.7: after a failure both close */
-	if (ws->state != WEBSOCKET_STATE_FAILED && (ws->state != WEBSOCKET_STATE_CLOSED || ws_client(ws)))
-		return;
-	ws->fin_due = ws->rest.page || (ws_over_tls(ws) && ws_tls_fin_waits(sk, ws));
-	if (!ws->fin_due)
-		send_fin(sk, ws);
+	if (ws->state == WEBSOCKET_STATE_FAILED || (ws->state == WEBSOCKET_STATE_CLOSED && !ws_client(ws)))
+		end_sending(sk, ws);
 }
 
 /* Sends the Close that is due with ws->sent_code; @data: its payload. */
@@ -290,7 +295,9 @@ void ws_control_retry(struct sock *sk, struct ws *ws)
 		return;
 	}
 	if (ws->fin_due)
-		finish(sk, ws);
+		end_sending(sk, ws);
+	if (unlikely(ws->end_due))
+		ws_send_end(sk, ws);
 	if (ws->ping_due)
 		ws_timer_ping(sk, ws);
 	if (!ws->pong)
@@ -412,14 +419,15 @@ void ws_control_settle(struct sock *sk, struct ws *ws)
  * @sk: the socket
  * @ws: its context
  *
- * Without its Close the connection fails; with it, only its FIN is missing, and the client goes ahead (RFC 6455 7.1.1).
+ * Without its Close the connection fails; with it, only its FIN is missing, and the client goes ahead (RFC 6455 7.1.1), behind
+ * what is still to go.
  */
 void ws_control_close_timeout(struct sock *sk, struct ws *ws)
 {
 	if (ws->state == WEBSOCKET_STATE_CLOSE_SENT && !ws->error && !ws_source_ended(sk, ws))
 		ws_fail(sk, ws, WS_FAIL_CLOSE_TIMEOUT);
 	else
-		send_fin(sk, ws);
+		end_sending(sk, ws);
 }
 
 /**
@@ -428,12 +436,12 @@ void ws_control_close_timeout(struct sock *sk, struct ws *ws)
  * @ws: its context
  *
  * sk_err is one word that many take away (SO_ERROR, recvmmsg); what ended the connection has to be the same for every call.
- * Errors that do not end it (IP_RECVERR) stay TCP's.
+ * Errors that do not end it (IP_RECVERR) stay TCP's. A reset behind the peer's FIN is EPIPE there, which means something else here.
  */
 void ws_mirror_error(struct sock *sk, struct ws *ws)
 {
 	if (unlikely(sk->sk_err) && sk->sk_state == TCP_CLOSE && !ws_rx_ended(ws) && !ws->ending && !ws->eof)
-		set_error(sk, ws, WS_FAIL_NONE, sk->sk_err);
+		set_error(sk, ws, WS_FAIL_NONE, sk->sk_err == EPIPE ? ECONNRESET : sk->sk_err);
 }
 
 /**

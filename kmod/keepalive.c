@@ -196,7 +196,7 @@ void ws_timer_run(struct sock *sk, struct ws *ws)
 		ws->retry = false;
 		if (ws_over_tls(ws))
 			ws_tls_retry(ws);
-		if (ws->rest.page || ws->pong || ws->ping_due || ws->close_due || ws->fin_due)
+		if (ws->rest.page || ws->pong || ws->ping_due || ws->close_due || ws->fin_due || ws->end_due)
 			ws_tx_run(sk, ws);
 		ws_rx_run(sk, ws);
 	}

@@ -118,8 +118,8 @@ static __poll_t ws_poll(struct file *file, struct socket *sock, poll_table *wait
 	error = READ_ONCE(ws->error) || (ending && ending != WS_ENDING_CLOSE);
 	if (shutdown == SHUTDOWN_MASK || inet_sk_state_load(sk) == TCP_CLOSE)
 		mask |= EPOLLHUP;
-	/* over TLS there may be messages before the FIN that nobody has decrypted */
-	if (ending || ws_rx_ended(ws) || (shutdown & RCV_SHUTDOWN && (error || ws_source_ended(sk, ws))))
+	/* over TLS there may be messages before the FIN that nobody has decrypted, and an end without FIN */
+	if (ending || ws_rx_ended(ws) || (shutdown & RCV_SHUTDOWN && error) || ws_source_ended(sk, ws))
 		mask |= EPOLLRDHUP;
 	if (poll_requested_events(wait) & (EPOLLOUT | EPOLLWRNORM) &&
 	    (shutdown & SEND_SHUTDOWN || READ_ONCE(ws->error) || READ_ONCE(ws->state) > WEBSOCKET_STATE_OPEN ||
@@ -143,6 +143,22 @@ static __poll_t ws_poll(struct file *file, struct socket *sock, poll_table *wait
 	return mask;
 }
 
+/* RFC 6455 7.1.1: Close before FIN, both behind what waits, also into a full send buffer: nobody calls later. */
+static void close_sending(struct sock *sk, struct ws *ws, u16 code)
+{
+	ws_tx_close(sk, ws);
+	ws_control_shutdown(sk, ws, code);
+	/* TCP may have taken a part of Close; FIN must not follow that */
+	ws_tx_close(sk, ws);
+	if (unlikely(ws->close_due)) {
+		/* there was no memory for it, or no room before that */
+		ws_control_retry(sk, ws);
+		ws_tx_close(sk, ws);
+	}
+	if (ws_over_tls(ws))
+		ws_tls_push_all(sk, ws, true);
+}
+
 /* TCP refuses to send once it is told of a shutdown: Close goes before. */
 static int ws_shutdown(struct socket *sock, int how)
 {
@@ -151,12 +167,7 @@ static int ws_shutdown(struct socket *sock, int how)
 
 	if (how == SHUT_WR || how == SHUT_RDWR) {
 		lock_sock(sk);
-		ws_tx_close(sk, ws);
-		ws_control_shutdown(sk, ws, WS_CLOSE_NORMAL);
-		/* TCP may have taken a part of Close; FIN must not follow that */
-		ws_tx_close(sk, ws);
-		if (ws_over_tls(ws))
-			ws_tls_push_all(sk, ws, true);
+		close_sending(sk, ws, WS_CLOSE_NORMAL);
 		release_sock(sk);
 	}
 	return ws->base->ops->shutdown(sock, how);
@@ -264,7 +275,7 @@ static void detach(struct sock *sk, struct ws *ws)
 	call_rcu(&ws->rcu, ws_free_rcu);
 }
 
-/* RFC 6455 7.1.1, 7.4.1: Close before FIN, if nothing is lost by it. */
+/* RFC 6455 7.4.1: the end in good order, if nothing is lost by it. */
 static void end(struct sock *sk, struct ws *ws)
 {
 	bool dying = current->flags & (PF_EXITING | PF_KTHREAD | PF_IO_WORKER);
@@ -295,12 +306,7 @@ static void end(struct sock *sk, struct ws *ws)
 	/* an abort, which the peer sees as a reset */
 	if (sock_flag(sk, SOCK_LINGER) && !sk->sk_lingertime)
 		return;
-	ws_tx_close(sk, ws);
-	ws_control_shutdown(sk, ws, dying ? WS_CLOSE_GOING_AWAY : WS_CLOSE_NORMAL);
-	/* as in ws_shutdown() */
-	ws_tx_close(sk, ws);
-	if (ws_over_tls(ws))
-		ws_tls_push_all(sk, ws, true);
+	close_sending(sk, ws, dying ? WS_CLOSE_GOING_AWAY : WS_CLOSE_NORMAL);
 }
 
 /* The last descriptor was closed. Nothing of ours is called on this socket afterwards. */
@@ -322,7 +328,8 @@ static void ws_close(struct sock *sk, long timeout)
 		if (ws_over_tls(ws))
 			ws_tls_drop(sk, ws);
 		ws_rx_drop(sk, ws);
-		if (unlikely(cut)) {
+		/* room came meanwhile? */
+		if (unlikely(cut && ws->rest.page)) {
 			/* no memory at all: rather a reset than an end that looks orderly and is in the middle of a frame */
 			sock_set_flag(sk, SOCK_LINGER);
 			sk->sk_lingertime = 0;

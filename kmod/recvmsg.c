@@ -305,7 +305,8 @@ static inline void consume(struct sock *sk, struct ws *ws, u64 n)
 	WRITE_ONCE(ws->in_hand, true);
 	if (unlikely(ws->read.tell_takes)) {
 		ws->read.tell_takes = false;
-		ws->base->data_ready(sk);
+		/* which says nothing of a message: io_uring believes what it is told */
+		ws->base->state_change(sk);
 	}
 }
 
@@ -496,11 +497,16 @@ static bool at_end(struct sock *sk, struct ws *ws, struct msghdr *msg, int *ret)
 	return true;
 }
 
+/* Behind the messages that are there comes the end, or an error. */
+static bool over(const struct sock *sk, const struct ws *ws)
+{
+	return READ_ONCE(ws->error) || ws_rx_ended(ws) || READ_ONCE(sk->sk_err) || ws_source_ended(sk, ws);
+}
+
 /* @from: what comes before it was looked at already (MSG_PEEK) */
 static bool something_is(const struct sock *sk, const struct ws *ws, u64 from)
 {
-	return READ_ONCE(ws->ready) > max(READ_ONCE(ws->head), from) || READ_ONCE(ws->error) || ws_rx_ended(ws) ||
-	       READ_ONCE(ws->ending) || READ_ONCE(sk->sk_err) || ws_source_ended(sk, ws);
+	return READ_ONCE(ws->ready) > max(READ_ONCE(ws->head), from) || READ_ONCE(ws->ending) || over(sk, ws);
 }
 
 /* MSG_WAITALL: the message whose beginning was taken is another reader's now. */
@@ -666,9 +672,9 @@ static int do_recvmsg(struct sock *sk, struct ws *ws, struct msghdr *msg, int fl
 	lock_sock(sk);
 	if (!receive_whole(sk, ws, msg, flags, batch, &ret))
 		ret = receive_any(sk, ws, msg, flags, batch);
-	/* io_uring asks for it */
+	/* io_uring asks for it: is the next call worth it? More than 1 would make it put two messages into one bundle. */
 	if (msg->msg_get_inq)
-		msg->msg_inq = ws_readable(ws) ? min_t(u64, ws->ready - ws->head, INT_MAX) : 0;
+		msg->msg_inq = ws_readable(ws) || over(sk, ws);
 	if (ws_over_tls(ws)) {
 		if (ret > 0)
 			ws_tls_took(ws);

@@ -386,7 +386,8 @@ static void finish_pass(struct sock *sk, struct ws *ws, struct pass *pass)
 		ws_source_consume(sk, ws, pass->consumed - ws->head);
 	if (!ending)
 		set_expectation(sk, ws, pass);
-	wake = pass->wake || pass->ready != ws->ready || pass->close || deferred;
+	/* not for what was consumed at once, of a message that comes in parts */
+	wake = pass->wake || (pass->ready != ws->ready && pass->ready > ws->head) || pass->close || deferred;
 	WRITE_ONCE(ws->ready, pass->ready);
 	if (pass->failure && !deferred)
 		ws_fail(sk, ws, pass->failure);
@@ -397,6 +398,9 @@ static void finish_pass(struct sock *sk, struct ws *ws, struct pass *pass)
 		ws_timer_retry(sk, ws, 1);
 	if (wake)
 		ws->base->data_ready(sk);
+	/* who waits for EPOLLRDHUP alone is not told by that */
+	if (unlikely(deferred))
+		ws->base->state_change(sk);
 }
 
 /* @wake: messages were found before that the program was not told of */
@@ -404,7 +408,8 @@ static void run_pass(struct sock *sk, struct ws *ws, bool wake)
 {
 	struct pass pass;
 
-	if (ws_rx_ended(ws)) {
+	/* or close() has dropped the beginning of a frame */
+	if (ws_rx_ended(ws) || unlikely(ws->scan < ws->head)) {
 		ws->scan_again = false;
 		ws_rx_drop(sk, ws);
 		return;

@@ -199,6 +199,11 @@ static int send_error(struct sock *sk, struct ws *ws)
 		return -ws->error;
 	if (ws->state != WEBSOCKET_STATE_OPEN || sk->sk_shutdown & SEND_SHUTDOWN)
 		return -EPIPE;
+	if (unlikely(sk->sk_err && ws_over_tls(ws) && ws_tls_unreadable(sk))) {
+		/* TLS tells nobody but this caller, and calls it what are the caller's own mistakes here */
+		ws_tls_come(ws);
+		return -EBADMSG;
+	}
 	if (unlikely(sk->sk_err))
 		return sock_error(sk);
 	if (!ws_tx_allowed(sk))
@@ -535,7 +540,8 @@ static bool batch_valid(const struct send *send, size_t size)
 	if (!send->nr || send->nr > WEBSOCKET_BATCH_MAX)
 		return false;
 	for (i = 0; i < send->nr; i++) {
-		if (!is_data(send->batch[i].opcode) || send->batch[i].reserved)
+		if (!is_data(send->batch[i].opcode) || send->batch[i].reserved ||
+		    send->batch[i].flags & ~(WEBSOCKET_MSG_BEGIN | WEBSOCKET_MSG_END))
 			return false;
 		sum += send->batch[i].len;
 	}
@@ -585,6 +591,14 @@ static noinline_for_stack ssize_t send_any(struct sock *sk, struct ws *ws, struc
 
 	if (opcode && !is_data(opcode))
 		return send_control(sk, ws, msg, size, opcode, timeo);
+	while (unlikely(ws->end_due)) {
+		int rc = wait_room(sk, ws, 0, TURN_CONTROL, timeo);
+
+		if (rc >= 0)
+			rc = ws_send_end(sk, ws);
+		if (rc && (rc != -EAGAIN || !*timeo))
+			return rc;
+	}
 	if (send->batch)
 		return send_batch(sk, ws, &msg->msg_iter, send->batch, send->nr, timeo);
 	if (!ws->tx_busy && !continues(ws, opcode))
@@ -664,11 +678,39 @@ int ws_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
 }
 
 /**
+ * ws_send_end() - end the message that sendfile() has left open, with an empty frame
+ * @sk: the socket
+ * @ws: its context
+ *
+ * As for Close, the send buffer may be full.
+ * Return: 0; or a negative errno: there is no memory now, and the timer tries again, as the next send does.
+ */
+int ws_send_end(struct sock *sk, struct ws *ws)
+{
+	int err;
+
+	ws_assert_locked(sk);
+	ws->end_due = false;
+	/* a sender that sleeps in the middle of the message ends it */
+	if (!ws->tx_opcode || ws->tx_busy || ws->state != WEBSOCKET_STATE_OPEN || ws->error)
+		return 0;
+	err = ws_tx_control(sk, ws, WS_OP_CONTINUATION, "", 0, true);
+	if (!err) {
+		ws->tx_opcode = 0;
+		count_frame(ws, true, 0);
+	} else if (err == -EAGAIN || err == -ENOMEM) {
+		ws->end_due = true;
+		ws_timer_retry_memory(sk, ws);
+	}
+	return err;
+}
+
+/**
  * ws_splice_eof() - proto->splice_eof: the file ended before sendfile() had what it was to send
  * @sock: the socket
  * Context: process
  *
- * Its last piece was sent as one that more would follow: an empty frame ends the message. As for Close, the send buffer may be full.
+ * Its last piece was sent as one that more would follow.
  */
 void ws_splice_eof(struct socket *sock)
 {
@@ -682,12 +724,7 @@ void ws_splice_eof(struct socket *sock)
 		ws_tls_push_all(sk, ws, false);
 		ws_tls_promise(ws);
 	}
-	/* a sender that sleeps in the middle of the message ends it */
-	if (ws->tx_opcode && !ws->tx_busy && ws->state == WEBSOCKET_STATE_OPEN && !ws->error &&
-	    !ws_tx_control(sk, ws, WS_OP_CONTINUATION, "", 0, true)) {
-		ws->tx_opcode = 0;
-		count_frame(ws, true, 0);
-	}
+	ws_send_end(sk, ws);
 	if (ws_over_tls(ws)) {
 		ws_tls_push(sk, ws);
 		ws_tls_leave(sk, ws);

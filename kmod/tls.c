@@ -79,6 +79,7 @@ static bool call_program(struct ws *ws)
 {
 	struct ws_tls *tls = ws->tls;
 	struct sock *sk = ws->sk;
+	struct socket_wq *wq;
 	bool waits;
 
 	if (!tls->prompt || tls->closing || tls->promise || sock_flag(sk, SOCK_FASYNC))
@@ -86,14 +87,16 @@ static bool call_program(struct ws *ws)
 	if (tls->called)
 		return true;
 	rcu_read_lock();
-	waits = skwq_has_sleeper(rcu_dereference(sk->sk_wq));
+	wq = rcu_dereference(sk->sk_wq);
+	waits = skwq_has_sleeper(wq);
+	if (waits) {
+		WRITE_ONCE(tls->called, true);
+		ws_timer_retry(sk, ws, 2);
+		/* without EPOLLIN, which io_uring would believe before it asks poll() */
+		wake_up_interruptible_sync_poll(&wq->wait, 0);
+	}
 	rcu_read_unlock();
-	if (!waits)
-		return false;
-	WRITE_ONCE(tls->called, true);
-	ws_timer_retry(sk, ws, 2);
-	ws->base->data_ready(sk);
-	return true;
+	return waits;
 }
 
 /**
@@ -140,7 +143,7 @@ void ws_tls_poll(struct sock *sk, struct ws *ws)
 {
 	struct ws_tls *tls = ws->tls;
 	/* of a record that it cannot read TLS says so in sk_err alone, which somebody may have taken */
-	bool stopped = tls_sw_ctx_rx(tls_get_ctx(sk))->strp.stopped && !READ_ONCE(tls->eof);
+	bool stopped = ws_tls_unreadable(sk) && !READ_ONCE(tls->eof);
 
 	if (!READ_ONCE(tls->called) && likely(!stopped))
 		return;

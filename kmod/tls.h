@@ -36,6 +36,7 @@ struct ws_tls {
 	bool notified;			/* our last record, an alert, has gone to TLS */
 	bool uncork;			/* a control frame is among what is to be sent: TCP_CORK does not hold it */
 	bool broken;			/* TLS cannot send any more */
+	bool room;			/* there may be room since pushing began */
 	bool pong;			/* a pong is in ws->rest: ws->pong_seq is that of one before */
 	unsigned int wide;		/* so many tasks want a send buffer without limit; what it had is in the next three */
 	int sndbuf;

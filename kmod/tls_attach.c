@@ -223,8 +223,8 @@ static int set_option(struct sock *sk, int name, sockptr_t val, unsigned int len
 		release_sock(sk);
 		/* TLS' own work has the mutex for a moment */
 	} while (err == -EBUSY && tries++ < BUSY_TRIES && !schedule_timeout_killable(1));
-	/* TLS 1.3: with records that are not padded, as nobody does, TLS decrypts straight into our pages. A padded one costs time. */
-	if (!err)
+	/* TLS 1.3: with records that are not padded, as few do, TLS decrypts straight into our pages. A padded one costs time. */
+	if (!err && WS_TLS_NO_PAD_WORKS)
 		ws_get(sk)->base->prot->setsockopt(sk, SOL_TLS, TLS_RX_EXPECT_NO_PAD, KERNEL_SOCKPTR(&one), sizeof(one));
 	return err;
 }

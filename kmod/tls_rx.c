@@ -34,6 +34,16 @@ static const struct tls_strparser *strparser(const struct sock *sk)
 	return &tls_sw_ctx_rx(tls_get_ctx(sk))->strp;
 }
 
+/**
+ * ws_tls_unreadable() - has a record come that TLS cannot read? Then it reads nothing any more
+ * @sk: the socket
+ * Context: any
+ */
+bool ws_tls_unreadable(const struct sock *sk)
+{
+	return strparser(sk)->stopped;
+}
+
 /* Is it worth asking TLS? A record may have come while the socket was owned; then TLS has not looked at it yet. */
 static bool pullable(struct sock *sk, struct ws *ws)
 {
@@ -247,13 +257,19 @@ static void append(struct ws_tls *tls, struct sk_buff *skb)
 	tls->tail_seq += len;
 }
 
-/* TLS' recvmsg() has failed. */
-static void pull_error(struct sock *sk, struct ws *ws, int err)
+/* The connection has ended, which TLS would say before it looks at the records that came before. */
+static bool over(const struct sock *sk, const struct ws *ws)
+{
+	return sk->sk_state == TCP_CLOSE || ws->state == WEBSOCKET_STATE_FAILED;
+}
+
+/* TLS' recvmsg() has failed. Returns 0 if there may be more behind it. */
+static int pull_error(struct sock *sk, struct ws *ws, int err)
 {
 	struct ws_tls *tls = ws->tls;
 
 	/* its reason was in sk_err, which others take away */
-	if (strparser(sk)->stopped)
+	if (ws_tls_unreadable(sk))
 		err = -EBADMSG;
 	switch (err) {
 	case -EAGAIN:
@@ -276,16 +292,16 @@ static void pull_error(struct sock *sk, struct ws *ws, int err)
 		fail(sk, ws, WS_FAIL_TLS_REKEY, WS_TLS_CLOSE_NOTIFY);
 		break;
 	default:
-		/* taken from sk_err; the connection's end was seen before (ws_mirror_error), another error is for the program */
-		if (sk->sk_state == TCP_CLOSE) {
-			end(sk, ws);
-			break;
-		}
+		/* taken from sk_err, and is for the program */
 		cmpxchg(&sk->sk_err, 0, -err);
+		/* the end: from now on TLS does not see it */
+		if (over(sk, ws))
+			return 0;
 		/* not at once: what is below may still be there */
 		WRITE_ONCE(tls->starved, true);
 		ws_timer_retry_memory(sk, ws);
 	}
+	return err;
 }
 
 /* One call of TLS' recvmsg(). Returns bytes of data, or 0 if it ended or brought something else, or a negative errno. */
@@ -294,8 +310,8 @@ static int pull_one(struct sock *sk, struct ws *ws)
 	struct ws_tls *tls = ws->tls;
 	unsigned int size = next_size(sk);
 	struct sk_buff *skb = charged_skb(sk, size);
+	int n, err;
 	u8 type;
-	int n;
 
 	/* what has come waits; the timer makes somebody try again */
 	WRITE_ONCE(tls->starved, !skb);
@@ -305,18 +321,21 @@ static int pull_one(struct sock *sk, struct ws *ws)
 	}
 	WRITE_ONCE(tls->pulling, true);
 	WRITE_ONCE(tls->more, false);
+	err = over(sk, ws) ? xchg(&sk->sk_err, 0) : 0;
 	release_sock(sk);
 	n = decrypt(sk, ws, skb, size, &type);
 	lock_sock(sk);
 	ws_tls_done(tls, &tls->pulling);
+	if (unlikely(err))
+		cmpxchg(&sk->sk_err, 0, err);
 
 	if (n > 0 && type == WS_TLS_DATA) {
 		append(tls, skb);
 		return n;
 	}
 	if (n < 0)
-		pull_error(sk, ws, n);
-	else if (!type && strparser(sk)->stopped)
+		n = pull_error(sk, ws, n);
+	else if (!type && ws_tls_unreadable(sk))
 		/* a broken record and FIN behind it, and the error was taken away */
 		pull_error(sk, ws, -EBADMSG);
 	else if (!type)

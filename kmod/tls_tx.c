@@ -21,15 +21,18 @@ static int encrypt(struct sock *sk, struct ws *ws, struct msghdr *msg, size_t si
 {
 	struct tcp_sock *tp = tcp_sk(sk);
 	struct ws_tls *tls = ws->tls;
-	bool uncork = tls->uncork;
+	bool uncork = tls->uncork, again = false;
 	u8 nonagle = tp->nonagle;
-	int err, n;
+	int err = 0, n;
 
 	tls->uncork = false;
 	if (uncork)
 		tp->nonagle = TCP_NAGLE_OFF | TCP_NAGLE_PUSH;
+again:
 	/* one that has not ended the connection is for the program: ws_tx_control() */
-	err = sk->sk_state == TCP_CLOSE ? 0 : xchg(&sk->sk_err, 0);
+	if (sk->sk_state != TCP_CLOSE)
+		err = xchg(&sk->sk_err, 0) ?: err;
+	tls->room = false;
 	msg->msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL;
 	WRITE_ONCE(tls->pushing, true);
 	release_sock(sk);
@@ -40,6 +43,11 @@ static int encrypt(struct sock *sk, struct ws *ws, struct msghdr *msg, size_t si
 		n = ws->base->prot->sendmsg(sk, msg, size);
 	lock_sock(sk);
 	ws_tls_done(tls, &tls->pushing);
+	/* a record that cannot be read stops TLS for once only */
+	if (unlikely(n == -EBADMSG && !again && sk->sk_state != TCP_CLOSE)) {
+		again = true;
+		goto again;
+	}
 	if (uncork)
 		tp->nonagle = nonagle;
 	/* what was not taken is tried again */
@@ -89,7 +97,12 @@ static bool try_later(struct sock *sk, struct ws *ws, int err)
 	case -ENOMEM:
 		if (sk->sk_socket)
 			set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
-		if (sk_stream_memory_free(sk))
+		if (!sk_stream_memory_free(sk))
+			return true;
+		/* room came meanwhile; or there was no memory, or another thread has TLS' mutex */
+		if (ws->tls->room)
+			ws_tls_kick(ws);
+		else
 			ws_timer_retry_memory(sk, ws);
 		return true;
 	case -EINTR:
@@ -169,7 +182,7 @@ static bool push_alert(struct sock *sk, struct ws *ws)
 /* Something waits behind ws->rest, or for room. */
 static bool waited_for(const struct sock *sk, const struct ws *ws)
 {
-	return ws->pong || ws->ping_due || ws->close_due || ws->fin_due ||
+	return ws->pong || ws->ping_due || ws->close_due || ws->fin_due || ws->end_due ||
 	       (sk->sk_socket && test_bit(SOCK_NOSPACE, &sk->sk_socket->flags));
 }
 
@@ -374,7 +387,9 @@ int ws_tls_flush(struct sock *sk, struct ws *ws)
 	if (tls->promise)
 		return -EAGAIN;
 	set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
-	if (!tls->pushing && sk_stream_memory_free(sk))
+	if (tls->pushing)
+		tls->room = true;
+	else if (sk_stream_memory_free(sk))
 		ws_tls_kick(ws);
 	return -EAGAIN;
 }
@@ -397,7 +412,7 @@ bool ws_tls_joins(const struct ws *ws)
  * @sk: the socket
  * @ws: its context
  *
- * For the alert, which somebody will push, and until TCP has got all of it.
+ * For the rest, for the alert, which somebody will push, and until TCP has got all of it.
  */
 bool ws_tls_fin_waits(struct sock *sk, struct ws *ws)
 {
@@ -406,6 +421,8 @@ bool ws_tls_fin_waits(struct sock *sk, struct ws *ws)
 
 	if (tls->broken || !ws_tx_allowed(sk))
 		return false;
+	if (ws->rest.page)
+		return true;
 	if (!tls->notified) {
 		set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
 		if (!tls->pushing && sk_stream_memory_free(sk))

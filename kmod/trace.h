@@ -8,12 +8,14 @@
 
 #include <linux/tracepoint.h>
 #include <net/inet_sock.h>
+#include "core/failure.h"
 
 #define WS_TRACE_FIELDS __field(const void *, skaddr) __field(u16, sport) __field(u16, dport)
 #define WS_TRACE_ASSIGN(sk) \
 	__entry->skaddr = sk; \
 	__entry->sport = ntohs(inet_sk(sk)->inet_sport); \
 	__entry->dport = ntohs(inet_sk(sk)->inet_dport)
+#define WS_TRACE_FAILURE(name, error, code, counter) { WS_FAIL_##name, counter },
 #define WS_TRACE_ARGS __entry->skaddr, __entry->sport, __entry->dport
 
 /* The protocol starts. */
@@ -82,7 +84,7 @@ TRACE_EVENT(websocket_state,
 	TP_printk("sk=%p sport=%u dport=%u %u -> %u", WS_TRACE_ARGS, __entry->from, __entry->to)
 );
 
-/* The connection failed: enum ws_failure (0: TCP's own error) and errno. */
+/* The connection failed: enum ws_failure (0: TCP's own error), printed as its counter is called, and errno. */
 TRACE_EVENT(websocket_error,
 	TP_PROTO(struct sock *sk, u8 failure, int error),
 	TP_ARGS(sk, failure, error),
@@ -92,7 +94,8 @@ TRACE_EVENT(websocket_error,
 		__entry->error = error;
 		__entry->failure = failure;
 	),
-	TP_printk("sk=%p sport=%u dport=%u failure=%u errno=%d", WS_TRACE_ARGS, __entry->failure, __entry->error)
+	TP_printk("sk=%p sport=%u dport=%u %s errno=%d", WS_TRACE_ARGS,
+		  __print_symbolic(__entry->failure, WS_FAILURES(WS_TRACE_FAILURE) { WS_FAIL_NONE, "TCP" }), __entry->error)
 );
 
 #endif

@@ -295,7 +295,8 @@ static bool clear(const struct sock *sk, const struct ws *ws, const struct page_
 {
 	const struct tcp_sock *tp = tcp_sk(sk);
 
-	return ws->state == WEBSOCKET_STATE_OPEN && !ws->error && !sk->sk_err &&
+	/* without scatter-gather TCP copies (from 6.5 on), into this very fragment, whose page nobody else holds for us yet */
+	return sk->sk_route_caps & NETIF_F_SG && ws->state == WEBSOCKET_STATE_OPEN && !ws->error && !sk->sk_err &&
 	       !(sk->sk_shutdown & SEND_SHUTDOWN) && (1 << sk->sk_state) & (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT) &&
 	       ws->tx_seq == READ_ONCE(tp->write_seq) && tcp_notsent_lowat(tp) == UINT_MAX &&
 	       (!ws->rest.page || (ws->held && joins_held(ws, pfrag->page, pfrag->offset)));

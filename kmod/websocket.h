@@ -148,8 +148,9 @@ struct ws {
 	bool tx_busy;		/* a sender sleeps in the middle of its message, or over TLS drops the lock there */
 	u8 tx_opcode;		/* of the message that the next send continues; 0: none */
 	u8 pongs_unacked;	/* pongs sent that may be unacknowledged */
-	bool close_due;		/* Close could not be sent for want of memory: the timer tries again */
-	bool fin_due;		/* FIN waits for ws->rest to go */
+	bool close_due:1;	/* Close could not be sent for want of memory: the timer tries again */
+	bool fin_due:1;		/* FIN waits for ws->rest to go */
+	bool end_due:1;		/* the message that sendfile() left open is to be ended */
 	u16 sent_code;		/* in our Close; 0: none was due */
 	u16 peer_code;		/* in the peer's */
 	bool held;		/* ws->rest was not offered to TCP yet: more is about to come (MSG_BATCH) */
@@ -290,6 +291,7 @@ void ws_tls_come(struct ws *ws);
 void ws_tls_sleep(struct ws *ws, struct wait_queue_entry *wait);
 void ws_tls_wake(struct ws *ws, struct wait_queue_entry *wait);
 bool ws_tls_waiting(const struct ws *ws);
+bool ws_tls_unreadable(const struct sock *sk);
 void ws_tls_poll(struct sock *sk, struct ws *ws);
 void ws_tls_took(struct ws *ws);
 void ws_tls_retry(struct ws *ws);
@@ -354,6 +356,7 @@ void ws_write_space(struct sock *sk);
 
 /* sendmsg.c */
 int ws_sendmsg(struct sock *sk, struct msghdr *msg, size_t size);
+int ws_send_end(struct sock *sk, struct ws *ws);
 void ws_splice_eof(struct socket *sock);
 
 /* control.c */

@@ -30,6 +30,13 @@ struct sockaddr_unsized;
 #define ws_frags_readable(skb) true
 #endif
 
+/*
+ * TLS_RX_EXPECT_NO_PAD: before "tls: restore msg_iter" (in 7.3, and in 6.1.192, but not in 6.12.95) several padded records in one call
+ * give wrong bytes
+ */
+#define WS_TLS_NO_PAD_WORKS (LINUX_VERSION_CODE >= KERNEL_VERSION(7, 3, 0) || \
+			     (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 1, 192) && LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)))
+
 /* 6.16: from_timer() became timer_container_of() */
 #ifndef timer_container_of
 #define timer_container_of(var, timer, field) container_of(timer, typeof(*(var)), field)

@@ -376,7 +376,7 @@ CASE(batch_sent, many)
 	for (i = 0; i < ARRAY_SIZE(b); i++) {
 		b[i].len = i % 5 ? i * 2 : 0;
 		b[i].opcode = i % 3 ? OP_BINARY : OP_TEXT;
-		b[i].flags = 0xff;	/* not looked at */
+		b[i].flags = i % 4;	/* as received, which says nothing here */
 		sum += b[i].len;
 	}
 	equal(sum, ws_send_batch(self->link.ws, bytes, sum, b, sizeof(b), 0));
@@ -409,6 +409,9 @@ CASE(batch_sent, wrong_records)
 	}
 	memcpy(b, good, sizeof(b));
 	b[1].reserved = 1;
+	refuses(EINVAL, ws_send_batch(fd, "abcd", 4, b, sizeof(b), 0));
+	memcpy(b, good, sizeof(b));
+	b[1].flags = WEBSOCKET_MSG_END << 1;
 	refuses(EINVAL, ws_send_batch(fd, "abcd", 4, b, sizeof(b), 0));
 	b[1] = (struct websocket_batch){ .len = ~0U, .opcode = OP_BINARY };
 	refuses(EINVAL, ws_send_batch(fd, "abcd", 4, b, sizeof(b), 0));

@@ -96,6 +96,39 @@ CASE(ending, row37_reset_behind_messages)
 	check(ws_poll(self->link.ws) & POLLERR);
 }
 
+CASE(ending, row37_so_error_after_a_reset)
+{
+	socklen_t len = sizeof(int);
+	int error = 0;
+
+	put(OUT, .opcode = OP_TEXT, .text = "one");
+	peer_write(LINK);
+	peer_settle(LINK);
+	link_reset_peer(LINK);
+	ws_wait(self->link.ws, POLLHUP);
+	expect_text(LINK, "one");
+	expect_error(LINK, ECONNRESET);
+	must(getsockopt(self->link.ws, SOL_SOCKET, SO_ERROR, &error, &len));
+	equal(ECONNRESET, error);
+	expect_error(LINK, ECONNRESET);
+}
+
+/* Row 55: TCP calls that EPIPE, which a program would take for something else. */
+CASE(ending, row55_reset_behind_fin)
+{
+	put(OUT, .opcode = OP_TEXT, .text = "one");
+	peer_write(LINK);
+	must(shutdown(self->link.peer, SHUT_WR));
+	ws_wait(self->link.ws, POLLRDHUP);
+	link_reset_peer(LINK);
+	ws_wait(self->link.ws, POLLHUP);
+	expect_text(LINK, "one");
+	expect_error(LINK, ECONNRESET);
+	expect_error(LINK, ECONNRESET);
+	refuses(ECONNRESET, ws_send(self->link.ws, 0, "x", 1, MSG_NOSIGNAL));
+	equal(ECONNRESET, ws_info(self->link.ws).error);
+}
+
 static void *reset(void *l)
 {
 	link_reset_peer(l);

@@ -6,12 +6,12 @@
  */
 #include <fcntl.h>
 #include <linux/sockios.h>
-#include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
+#include "held.h"
 #include "shapes.h"
 
 FIXTURE_ROLES(pitfalls);
@@ -295,54 +295,23 @@ CASE(pitfalls, siocinq_counts_messages)
 	equal(5, n);
 }
 
-struct fault {
-	int		uffd;
-	void		*page;
-	struct link	*link;
-	pthread_t	thread;
-	struct received	received;
-};
-
-static void *faulting_reader(void *argument)
-{
-	struct fault *f = argument;
-
-	f->received = ws_recvmsg(f->link->ws, f->page, 4096, 0);
-	return NULL;
-}
-
-/* Row 40: a reader holds the socket's lock (its buffer is being paged in) while frames arrive. */
+/* Row 40: a reader holds the socket's lock while frames arrive. */
 CASE(pitfalls, row40_lock_held)
 {
-	struct fault f = { .link = LINK };
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register area = { .mode = UFFDIO_REGISTER_MODE_MISSING };
-	struct uffdio_zeropage zero = { 0 };
-	struct uffd_msg message;
+	struct held h;
 	int i;
-
-	f.uffd = must(syscall(SYS_userfaultfd, O_CLOEXEC));
-	must(ioctl(f.uffd, UFFDIO_API, &api));
-	f.page = must(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-	area.range.start = zero.range.start = (unsigned long)f.page;
-	area.range.len = zero.range.len = 4096;
-	must(ioctl(f.uffd, UFFDIO_REGISTER, &area));
 
 	put(OUT, .opcode = OP_TEXT, .text = "first");
 	peer_write(LINK);
-	check(!pthread_create(&f.thread, NULL, faulting_reader, &f));
-	if (poll(&(struct pollfd){ f.uffd, POLLIN }, 1, 10000) != 1)
-		fail("recvmsg() does not wait for its buffer");
-	equal(sizeof(message), read(f.uffd, &message, sizeof(message)));
+	hold(&h, LINK);
 	for (i = 0; i < 50; i++) {
 		put(OUT, .opcode = OP_PING, .payload = &i, .len = sizeof(i));
 		put(OUT, .opcode = OP_TEXT, .text = "while it was held");
 	}
 	self->link.shape.segmentation = SEGMENT_ALL;
 	peer_write(LINK);
-	must(ioctl(f.uffd, UFFDIO_ZEROPAGE, &zero));
-	check(!pthread_join(f.thread, NULL));
-	equal(5, f.received.n);
+	let_go(&h);
+	equal(5, h.received.n);
 	i = -1;
 	while (i != 49) {
 		equal(WIRE_FRAME, wire_read(WIRE));
@@ -352,8 +321,6 @@ CASE(pitfalls, row40_lock_held)
 	for (i = 0; i < 50; i++)
 		expect_text(LINK, "while it was held");
 	expect_nothing(LINK);
-	munmap(f.page, 4096);
-	close(f.uffd);
 }
 
 struct sender { struct link link; pthread_t thread; };

@@ -237,6 +237,39 @@ CASE(poll, for_a_broken_frame_behind_a_message)
 	check(ws_poll(self->link.ws) & POLLIN);
 }
 
+/* Who leaves messages unread and waits for nothing but the end is told of it when it comes. */
+static void end_alone(struct link *l, __u32 mode)
+{
+	int ep = must(epoll_create1(0));
+
+	link_configure(l, &(struct websocket_config){ .close_timeout_ms = 60000 });
+	ws_wait(l->ws, POLLIN);
+	watch(ep, EPOLL_CTL_ADD, l->ws, EPOLLRDHUP | mode);
+	equal(0, events(ep, l));
+	peer_write(l);
+	reported(ep, EPOLLRDHUP, EPOLLHUP | EPOLLERR);
+	expect_text(l, "unread");
+	must(close(ep));
+}
+
+CASE(poll, for_close_alone)
+{
+	put(OUT, .opcode = OP_TEXT, .text = "unread");
+	peer_write(LINK);
+	put_close(OUT, 1000, "");
+	end_alone(LINK, variant->mode & ~EPOLLEXCLUSIVE);
+	expect_end(LINK, 1000);
+}
+
+CASE(poll, for_a_broken_frame_alone)
+{
+	put(OUT, .opcode = OP_TEXT, .text = "unread");
+	peer_write(LINK);
+	put(OUT, .opcode = 5);
+	end_alone(LINK, variant->mode & ~EPOLLEXCLUSIVE);
+	expect_error(LINK, EPROTO);
+}
+
 CASE(poll, hup_when_both_ended)
 {
 	must(shutdown(self->link.ws, SHUT_WR));

@@ -282,6 +282,7 @@ CASE(tls, row62_close_notify)
 	peer_write(LINK);
 	tls_send_record(self->link.peer, RECORD_ALERT, "\1", 2);
 	expect_text(LINK, "before");
+	ws_wait(self->link.ws, POLLRDHUP);
 	expect_end(LINK, 1006);
 	/* the other direction is open */
 	equal(2, ws_send(self->link.ws, OP_TEXT, "ok", 2, 0));

@@ -9,6 +9,7 @@
 #include <sys/time.h>
 #include <linux/sockios.h>
 
+#include "held.h"
 #include "keys.h"
 #include "shapes.h"
 
@@ -287,6 +288,66 @@ CASE(tls_regress, close_into_a_full_buffer_has_its_reason)
 	equal(5, self->link.wire.seen.len);
 	check(!memcmp(self->link.wire.seen.payload, "\x0f\xa0" "why", 5));
 	free(bytes);
+}
+
+/* Close waits for room beyond its time limit: FIN goes behind it all the same, and behind what was sent before. */
+CASE(tls_regress, close_time_behind_a_full_buffer)
+{
+	unsigned char *bytes = new_pattern(1000, 12);
+	int sent = 0, i;
+
+	link_start_narrow(LINK, 16384);
+	link_configure(LINK, &(struct websocket_config){ .close_timeout_ms = 300 });
+	set_option(self->link.ws, SOL_SOCKET, SO_SNDBUF, 8192);
+	do
+		while (ws_send(self->link.ws, OP_BINARY, bytes, 1000, MSG_DONTWAIT) == 1000)
+			sent++;
+	while (!ws_stuck(LINK));
+	put_close(OUT, 1000, "");
+	peer_write(LINK);
+	expect_end(LINK, 1000);
+	usleep(800000);
+	for (i = 0; i < sent; i++)
+		wire_expect(WIRE, OP_BINARY, true, bytes, 1000);
+	/* what the last send could do only in part */
+	do
+		equal(WIRE_FRAME, wire_read(WIRE));
+	while (self->link.wire.seen.opcode != OP_CLOSE);
+	wire_expect_end(WIRE);
+	free(bytes);
+}
+
+/* A message and a reset come while the socket is locked: TLS says the reset before it looks at the message. */
+CASE(tls_regress, row37_reset_behind_a_message_meanwhile)
+{
+	struct held h;
+
+	put(OUT, .opcode = OP_TEXT, .text = "first");
+	peer_write(LINK);
+	hold(&h, LINK);
+	put(OUT, .opcode = OP_TEXT, .text = "second");
+	peer_write(LINK);
+	link_reset_peer(LINK);
+	let_go(&h);
+	equal(5, h.received.n);
+	expect_text(LINK, "second");
+	expect_error(LINK, ECONNRESET);
+}
+
+/* A dead connection whose program does not come costs nothing. */
+CASE(tls_regress, no_work_after_a_time_out)
+{
+	long long before;
+
+	link_configure(LINK, &(struct websocket_config){ .ping_interval_ms = 100, .pong_timeout_ms = 100 });
+	while (!ws_info(self->link.ws).error)
+		usleep(10000);
+	usleep(500000);
+	before = counter("TlsWork");
+	sleep(2);
+	if (counter("TlsWork") - before > 2)
+		fail("%lld runs of the work item", counter("TlsWork") - before);
+	expect_error(LINK, ETIMEDOUT);
 }
 
 struct writer { int fd; bool over; };

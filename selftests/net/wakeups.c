@@ -208,4 +208,36 @@ CASE(wakeups, in_epoll_edge)
 	run(self, by_epoll);
 }
 
+/* TCP cannot hold the message, of which all that has come was read. */
+CASE(wakeups, not_for_pings_amid_a_message_in_parts)
+{
+	enum { LEN = 65536 };
+	unsigned char *bytes = new_pattern(LEN, 3), buffer[4096];
+	long before;
+	int n, i;
+
+	self->link.shape.segmentation = SEGMENT_FRAME;
+	set_option(self->link.ws, SOL_SOCKET, SO_RCVBUF, 4096);
+	put(OUT, .opcode = OP_BINARY, .more = true, .payload = bytes, .len = LEN);
+	peer_feed(LINK);
+	for (n = 0; n < LEN; n += must(recv(self->link.ws, buffer, sizeof(buffer), 0)))
+		;
+	peer_fed(LINK);
+	check(!pthread_create(&self->thread, NULL, by_poll, self));
+	while (!__atomic_load_n(&self->tid, __ATOMIC_SEQ_CST))
+		usleep(1000);
+	asleep(self, 0);
+	before = switches(self->tid);
+	for (i = 0; i < 5; i++) {
+		put(OUT, .opcode = OP_PING, .text = "ping");
+		peer_write(LINK);
+		wire_expect(WIRE, OP_PONG, true, "ping", 4);
+	}
+	peer_settle(LINK);
+	equal(0, switches(self->tid) - before);
+	check(!pthread_cancel(self->thread));
+	check(!pthread_join(self->thread, NULL));
+	free(bytes);
+}
+
 SELFTEST_MAIN

@@ -131,7 +131,7 @@
  * which drops the record when it goes on after a short send).
  *
  * With WEBSOCKET_F_CORK a message that is sent while received ones can still be read waits for those that are sent behind it:
- * until one is sent with nothing left to read, or recvmsg() finds nothing to read, for one clock tick (CONFIG_HZ) at most.
+ * until one is sent with nothing left to read, or recvmsg() finds nothing to read, for two clock ticks (CONFIG_HZ) at most.
  * So a server that answers message by message sends the answers to what came together in one piece, as with TCP_CORK
  * but without the calls. Not for one that works for long on each message.
  *
@@ -222,7 +222,7 @@
  * struct websocket_config - what WEBSOCKET_CONFIG sets
  * @flags: WEBSOCKET_F_*; unknown ones are EINVAL
  * @ping_interval_ms: send a ping when nothing was received for so long. Default 0: never. The interval is jittered by up
- *	to an eighth, downwards.
+ *	to an eighth, downwards; the kernel's timers may be late by as much.
  * @max_message: bytes of payload in one message from the peer. A larger one fails the connection (Close 1009, EMSGSIZE) when
  *	the header that announces it arrives. Default (0): 1 MiB.
  * @pong_timeout_ms: after such a ping, end the connection (ETIMEDOUT) when nothing at all was received for so long, counted
@@ -268,7 +268,7 @@ struct websocket_msg {
  * struct websocket_batch - one message of a batch
  * @len: its bytes in the buffer, behind those of the messages before it
  * @opcode: WEBSOCKET_OP_*
- * @flags: WEBSOCKET_MSG_* as received; not looked at when sending: every entry is a whole message
+ * @flags: WEBSOCKET_MSG_* as received. When sending they say nothing, since every entry is a whole message; other bits are EINVAL
  * @reserved: 0; must be 0 when sending
  */
 struct websocket_batch {

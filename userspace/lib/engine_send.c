@@ -309,7 +309,8 @@ static bool batch_valid(const struct websocket_batch *batch, unsigned int nr, si
 	u64 sum = 0;
 
 	for (unsigned int i = 0; i < nr; i++) {
-		if (!is_data(batch[i].opcode) || batch[i].reserved)
+		if (!is_data(batch[i].opcode) || batch[i].reserved ||
+		    batch[i].flags & ~(WEBSOCKET_MSG_BEGIN | WEBSOCKET_MSG_END))
 			return false;
 		sum += batch[i].len;
 	}
