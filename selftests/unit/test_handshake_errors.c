@@ -78,7 +78,20 @@ static void advice(void)
 	expect("an old module", -E2BIG, -E2BIG, "older than the program");
 	expect("a filter", -EPERM, -EPERM, "not permitted");
 	expect("wss", kws_connect("wss://localhost/", NULL), -EPROTONOSUPPORT, "TLS");
+	expect("ss -K", -ECONNABORTED, -ECONNABORTED, "administrator");
+	expect("an alert", -ECONNABORTED, -ECONNABORTED, "an alert");
+	expect("another thread", -EBUSY, -EBUSY, "another thread");
+	expect("a sockmap", -EBUSY, -EBUSY, "a sockmap");
+	expect("no predecessor", -ENOENT, -ENOENT, "no predecessor");
+	expect("a stranger's handover", -EPERM, -EPERM, "neither root nor our own user");
 	expect("nobody", kws_connect("ws://127.0.0.1:1/", NULL), -ECONNREFUSED, "nobody listens");
+}
+
+/* They go into buffers of 200 bytes, behind "attaching: ". */
+static void length(void)
+{
+	for (int err = 0; err < 200; err++)
+		CHECK(strlen(kws_strerror(err)) < 185, "%d: %zu bytes", err, strlen(kws_strerror(err)));
 }
 
 /* uname() says 2.6 to a process that asks for it. */
@@ -97,6 +110,7 @@ static const struct tap_test tests[] = {
 	{ "not TCP", no_tcp },
 	{ "not connected", not_connected },
 	{ "the others", advice },
+	{ "none is too long for its buffer", length },
 	{ "a kernel that is too old", old_kernel },
 };
 

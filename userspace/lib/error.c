@@ -14,20 +14,24 @@ static const struct {
 	const char *text;
 } table[] = {
 	{ ENOENT, "the kernel knows no \"websocket\" protocol: load the module "
-		  "(\"modprobe websocket\" or \"insmod websocket.ko\", as root; for wss \"modprobe tls\" too)" },
-	{ EPERM, "not permitted: a security module or a filter of system calls (container, systemd unit) forbids it" },
+		  "(\"modprobe websocket\" or \"insmod websocket.ko\", as root; for wss \"modprobe tls\" too); "
+		  "in a handover: there is no predecessor" },
+	{ EPERM, "not permitted: a security module or a filter of system calls (container, systemd unit) forbids it; "
+		 "in a handover: the other side is neither root nor our own user" },
 	{ EACCES, "not permitted: a security module or a filter of system calls (container, systemd unit) forbids it" },
 	{ ENOPROTOOPT, "not a WebSocket: attach the protocol to the socket first (kws_attach())" },
 	{ EEXIST, "the socket already has an upper layer protocol" },
 	{ ENOTCONN, "the connection is not open any more" },
 	{ EOPNOTSUPP, "not possible on this socket: it is no plain TCP socket (but MPTCP, UDP, Unix...), or "
 		       "WebSockets do not support this call" },
-	{ EBUSY, "the socket belongs to another user in the kernel (KCM, a sockmap)" },
+	{ EBUSY, "the socket is in use: another thread is inside recv() or send() on it, or it belongs to another user in the kernel "
+		 "(KCM, a sockmap)" },
 	{ EBADMSG, "the client's request was no acceptable WebSocket upgrade, and was refused; or TLS: a broken record" },
 	{ ECONNREFUSED, "nobody listens there, or the server refused the upgrade" },
 	{ EHOSTUNREACH, "the host is unknown or cannot be reached" },
 	{ EPROTONOSUPPORT, "the protocol is not supported (wss needs TLS: kws_tls_connect(), of libkws-tls)" },
-	{ ECONNABORTED, "TLS was ended: no version or cipher in common, a certificate that the peer does not accept, or an alert" },
+	{ ECONNABORTED, "ended by the administrator (ss -K); or TLS was ended: no version or cipher in common, a certificate that the "
+			"peer does not accept, or an alert" },
 	{ EKEYREJECTED, "the certificate is not accepted: expired, for another name, or from an authority that is not trusted; or the "
 			"key is encrypted, or another certificate's" },
 	{ EKEYEXPIRED, "the peer changed its TLS keys, which the kernel cannot: let it not do so (KeyUpdate), or use the library's engine" },

@@ -76,7 +76,7 @@ struct kws_handshake {
 	struct text known;
 	struct text offers;
 	const char *chosen;
-	char why[160];
+	char why[200];	/* the longest of kws_strerror() too */
 	struct proxy *proxy;
 };
 
