@@ -51,14 +51,14 @@ struct settings {
 
 static char *read_page(const char *path, size_t *len)
 {
-	size_t size = 1 << 20;
-	char *page = malloc(size);
+	const size_t largest = 1 << 20;
+	char *page = malloc(largest + 1);
 	FILE *f = fopen(path, "r");
 
 	if (!f || !page)
 		fatal(EXIT_USAGE, "--page %s: %s", path, strerror(errno));
-	*len = fread(page, 1, size, f);
-	if (ferror(f) || !feof(f))
+	*len = fread(page, 1, largest + 1, f);
+	if (ferror(f) || *len > largest)
 		fatal(EXIT_USAGE, "--page %s: %s", path, ferror(f) ? strerror(errno) : "larger than 1 MiB");
 	fclose(f);
 	return page;
@@ -66,24 +66,24 @@ static char *read_page(const char *path, size_t *len)
 
 enum { OPT_MAX = 256, OPT_INTERVAL, OPT_TIMEOUT, OPT_BATCH, OPT_SUBPROTOCOL, OPT_PAGE, OPT_PROXY, OPT_CERT, OPT_KEY };
 
-static void set_option(struct server *s, struct settings *set, int option, const char *name, const char *arg)
+static void set_option(struct server *s, struct settings *set, int option, const char *arg)
 {
 	switch (option) {
 	case 'p':
-		parse_number(name, arg, 0, 65535);
+		parse_number("--port", arg, 0, 65535);
 		set->port = arg;
 		break;
 	case 'a':
 		set->bind = arg;
 		break;
 	case OPT_MAX:
-		set->config.max_message = strcmp(arg, "none") ? parse_size(name, arg) : WEBSOCKET_NO_LIMIT;
+		set->config.max_message = strcmp(arg, "none") ? parse_size("--max-message", arg) : WEBSOCKET_NO_LIMIT;
 		break;
 	case OPT_INTERVAL:
-		set->config.ping_interval_ms = parse_seconds(name, arg);
+		set->config.ping_interval_ms = parse_seconds("--ping-interval", arg);
 		break;
 	case OPT_TIMEOUT:
-		set->config.pong_timeout_ms = parse_seconds(name, arg);
+		set->config.pong_timeout_ms = parse_seconds("--pong-timeout", arg);
 		break;
 	case OPT_BATCH:
 		set->config.flags |= WEBSOCKET_F_BATCH;
@@ -127,17 +127,16 @@ static void parse_options(struct server *s, struct settings *set, int argc, char
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 }
 	};
-	int option, index = -1;
+	int option;
 
-	while ((option = getopt_long(argc, argv, "p:a:vh", options, &index)) >= 0) {
+	while ((option = getopt_long(argc, argv, "p:a:vh", options, NULL)) >= 0) {
 		if (option == 'h') {
 			fputs(help, stdout);
 			exit(0);
 		}
 		if (option == '?')
 			exit(EXIT_USAGE);
-		set_option(s, set, option, index >= 0 ? options[index].name : (char[]){ '-', option, 0 }, optarg);
-		index = -1;
+		set_option(s, set, option, optarg);
 	}
 	if (optind < argc)
 		fatal(EXIT_USAGE, "%s: what is that? See kws echo --help", argv[optind]);

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0
+"""kws echo and kws connect, for the test `tools': what needs no module, on this machine. Where it takes one, the library's engine stands in
+for it (selftests/engine/preload.so); but epoll does not know of that, so kws echo only gets through its handshakes."""
+import contextlib
+import os
+import re
+import subprocess
+import tempfile
+import urllib.request
+
+from tap import TOP
+
+KWS = TOP + '/build/user/kws'
+ENGINE = os.environ | {'LD_PRELOAD': TOP + '/build/engine/preload.so'}
+
+
+def run(*arguments, status, says='', env=None, **more):
+    """kws with these; what it says on standard error."""
+    done = subprocess.run([KWS, *arguments], stderr=subprocess.PIPE, text=True, errors='surrogateescape', timeout=60, check=False, env=env,
+                          **{'stdout': subprocess.PIPE, 'stdin': subprocess.DEVNULL} | more)
+    assert done.returncode == status and says in done.stderr, (arguments, done)
+    return done.stderr
+
+
+@contextlib.contextmanager
+def echo(*arguments, env=ENGINE):
+    """kws echo; its port, and a function that ends it and returns what it said on standard error."""
+    server = subprocess.Popen([KWS, 'echo', '-p', '0', *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
+
+    def end():
+        server.terminate()
+        return server.communicate(timeout=60)[1]
+    try:
+        yield int(re.search(rb'port (\d+)', server.stdout.readline())[1]), end
+    finally:
+        server.kill()
+        server.communicate()
+
+
+def echo_page(_):
+    """1 MiB is no more than 1 MiB."""
+    with tempfile.NamedTemporaryFile() as f:
+        for size in 0, 1, 1 << 20:
+            f.truncate(size)
+            with echo('--page', f.name) as (port, end):
+                with urllib.request.urlopen(f'http://127.0.0.1:{port}/', timeout=60) as got:
+                    assert len(got.read()) == size, size
+        f.truncate((1 << 20) + 1)
+        run('echo', '--page', f.name, status=1, says='larger than 1 MiB')
+
+
+def echo_usage(_):
+    for option, value, says in (('-p', 'x', '--port: x is no number'), ('--port', '65536', '--port: 65536 is no number'),
+                                ('--max-message', '1T', '--max-message: 1T is no size'), ('--pong-timeout', '-1', '--pong-timeout: -1 is no time'),
+                                ('--ping-interval', 'x', '--ping-interval: x is no time')):
+        run('echo', option, value, status=1, says=says)
+
+
+CASES = (echo_page, echo_usage)
