@@ -56,4 +56,13 @@ def echo_usage(_):
         run('echo', option, value, status=1, says=says)
 
 
-CASES = (echo_page, echo_usage)
+def echo_subprotocols(_):
+    """A list that no handshake would take is refused at the start, not with each client."""
+    for bad in 'a b', 'a,a', 'a, b,a', 'ü', ','.join(map(str, range(65))):
+        run('echo', '-p', '0', '--subprotocol', bad, status=1, says=f'--subprotocol: {bad} is no list')
+    for good in '', 'a', 'soap, chat', ','.join(map(str, range(64))):
+        with echo('--subprotocol', good):
+            pass
+
+
+CASES = (echo_page, echo_usage, echo_subprotocols)

@@ -164,6 +164,18 @@ static struct kws_tls *make_tls(struct kws_tls_options *opt)
 	return tls;
 }
 
+/* A bad list is no reason to refuse each client: a handshake that never runs says so at the start. */
+static void check_options(const struct server *s)
+{
+	struct kws_handshake *hs = kws_accept_start(-1, &s->options);
+
+	if (!hs && errno == EINVAL)
+		fatal(EXIT_USAGE, "--subprotocol: %s is no list of up to 64 different names with commas between", s->options.subprotocols);
+	if (!hs)
+		fatal(EXIT_USAGE, "%s", strerror(errno));
+	kws_handshake_free(hs);
+}
+
 static void print_address(int fd)
 {
 	struct sockaddr_storage addr;
@@ -335,6 +347,7 @@ int echo_main(int argc, char **argv)
 	int signal_fd;
 
 	parse_options(&s, &set, argc, argv);
+	check_options(&s);
 	s.tls = make_tls(&set.tls);
 	allow_many_descriptors();
 	s.epoll = epoll_create1(EPOLL_CLOEXEC);

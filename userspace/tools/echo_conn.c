@@ -83,6 +83,8 @@ void conn_new(struct server *s, int fd)
 	if (c)
 		c->hs = s->tls ? kws_tls_accept_start(fd, s->tls, &s->options) : kws_accept_start(fd, &s->options);
 	if (!c || !c->hs) {
+		if (s->verbose)
+			fprintf(stderr, "kws echo: connection %d is dropped: %s\n", fd, strerror(errno));
 		free(c);
 		close(fd);
 		return;
