@@ -4,6 +4,7 @@ for it (selftests/engine/preload.so); but epoll does not know of that, so kws ec
 import contextlib
 import os
 import re
+import socket
 import subprocess
 import tempfile
 import urllib.request
@@ -65,4 +66,18 @@ def echo_subprotocols(_):
             pass
 
 
-CASES = (echo_page, echo_usage, echo_subprotocols)
+REQUEST = (b'GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n'
+           b'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n')
+
+
+def echo_forwarded(_):
+    """What a stranger writes into a header gets to a terminal as text, or as ?."""
+    with echo('-v') as (port, end):
+        with socket.create_connection(('127.0.0.1', port), timeout=60) as s:
+            s.sendall(REQUEST % b'X-Forwarded-For: 192.0.2.1, "\xc2\x9b2J\x9b\t\xff~\r\n')
+            assert s.recv(4096).startswith(b'HTTP/1.1 101 ')
+        said = end()
+        assert b' is open, X-Forwarded-For: 192.0.2.1, "??2J???~\n' in said, said
+
+
+CASES = (echo_page, echo_usage, echo_subprotocols, echo_forwarded)

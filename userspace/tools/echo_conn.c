@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "echo.h"
+#include "tool.h"
 
 /**
  * struct output - messages to be sent, back to back
@@ -269,8 +270,10 @@ static void say_open(const struct conn *c)
 	if (len)
 		getnameinfo((struct sockaddr *)&addr, len, host, sizeof(host), port, sizeof(port),
 			    NI_NUMERICHOST | NI_NUMERICSERV);
-	fprintf(stderr, "kws echo: connection %d is open%s%s%s%s%s%s\n", c->fd, len ? ", for " : "", host,
-		len ? " port " : "", port, forwarded ? ", X-Forwarded-For: " : "", forwarded ? forwarded : "");
+	fprintf(stderr, "kws echo: connection %d is open%s%s%s%s%s", c->fd, len ? ", for " : "", host,
+		len ? " port " : "", port, forwarded ? ", X-Forwarded-For: " : "");
+	put_plain(stderr, forwarded ? forwarded : "");
+	putc('\n', stderr);
 }
 
 static void upgraded(struct server *s, struct conn *c)

@@ -87,6 +87,12 @@ unsigned long parse_number(const char *option, const char *arg, unsigned long mi
 	return n;
 }
 
+void put_plain(FILE *to, const char *s)
+{
+	for (; *s; s++)
+		putc(*s >= ' ' && *s < 0x7f ? *s : '?', to);
+}
+
 bool has_net_admin(void)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* kws list: the table, and JSON. */
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -11,6 +10,7 @@
 
 #include "json.h"
 #include "list.h"
+#include "tool.h"
 
 #define ADDRESS_SIZE	(INET6_ADDRSTRLEN + IF_NAMESIZE + 16)
 #define NOTE_SIZE	128
@@ -122,8 +122,7 @@ static void print_owners(const struct view *v, const struct entry *e)
 	printf("  %s", count ? "" : "-");
 	for (size_t i = 0; i < count; i++) {
 		fputs(i ? "," : "", stdout);
-		for (const char *s = w[i].name; *s; s++)
-			putchar(isprint((unsigned char)*s) ? *s : '?');
+		put_plain(stdout, w[i].name);
 		printf("[%d]", w[i].pid);
 	}
 }

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdnoreturn.h>
 
 /* Exit statuses, of every subcommand. */
@@ -28,6 +29,9 @@ noreturn void fatal(int status, const char *format, ...) __attribute__((format(p
 uint64_t parse_size(const char *option, const char *arg);
 uint32_t parse_seconds(const char *option, const char *arg);
 unsigned long parse_number(const char *option, const char *arg, unsigned long min, unsigned long max);
+
+/* Writes what a stranger has chosen: what is not printable ASCII as '?', so that a terminal takes nothing for a command. */
+void put_plain(FILE *to, const char *s);
 
 /* The module's counters, in this network namespace; it is there while the module is. */
 #define STAT_FILE	"/proc/net/websocket_stat"
