@@ -80,4 +80,14 @@ def echo_forwarded(_):
         assert b' is open, X-Forwarded-For: 192.0.2.1, "??2J???~\n' in said, said
 
 
-CASES = (echo_page, echo_usage, echo_subprotocols, echo_forwarded)
+def connect_descriptors(server):
+    """Without standard input or output the connection does not take their place."""
+    url = f'ws://127.0.0.1:{server.port}/'
+    for closed, says in ('<&-', b'text\n'), ('>&-', b''), ('2>&-', b'text\n'), ('<&- >&- 2>&-', b''):
+        done = subprocess.run(['sh', '-c', f'exec "$0" connect -w 0.2 -m text {url} {closed}', KWS], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, env=ENGINE, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, says, b''), (closed, done)
+    subprocess.run(['sh', '-c', f'exec "$0" connect -w 0.2 {url} <&-', KWS], timeout=60, env=ENGINE, check=True)
+
+
+CASES = (echo_page, echo_usage, echo_subprotocols, echo_forwarded, connect_descriptors)

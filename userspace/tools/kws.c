@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* kws: WebSocket in the kernel, from the command line. Finds the subcommand. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -123,6 +124,17 @@ uint64_t clock_ms(void)
 	return t.tv_sec * 1000ULL + t.tv_nsec / 1000000;
 }
 
+/* What is opened next would be the standard input or output that the caller has closed: a connection, say. */
+static void fill_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	close(fd);
+}
+
 static void usage(FILE *to)
 {
 	fputs("usage: kws COMMAND [OPTION]...\n\n", to);
@@ -136,6 +148,7 @@ int main(int argc, char **argv)
 	const char *name = argc > 1 ? argv[1] : "";
 	static char full_name[32];
 
+	fill_standard_descriptors();
 	for (size_t i = 0; i < N_COMMANDS; i++) {
 		if (strcmp(name, commands[i].name))
 			continue;
