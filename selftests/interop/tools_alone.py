@@ -90,4 +90,12 @@ def connect_descriptors(server):
     subprocess.run(['sh', '-c', f'exec "$0" connect -w 0.2 {url} <&-', KWS], timeout=60, env=ENGINE, check=True)
 
 
-CASES = (echo_page, echo_usage, echo_subprotocols, echo_forwarded, connect_descriptors)
+def connect_without_module(server):
+    """That is this machine's, not the server's: status 1.."""
+    url = f'ws://127.0.0.1:{server.port}/'
+    if not os.path.exists('/proc/net/websocket_stat'):
+        run('connect', '-m', 'x', url, status=1, says='modprobe websocket')
+    run('connect', '-m', 'x', 'ws://127.0.0.1:1/', status=2, says='Connection refused', env=ENGINE)
+
+
+CASES = (echo_page, echo_usage, echo_subprotocols, echo_forwarded, connect_descriptors, connect_without_module)

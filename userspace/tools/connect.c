@@ -200,9 +200,11 @@ static void connect_to(struct client *c, const char *url, struct kws_options *op
 	}
 	c->fd = kws_tls_connect(url, tls, opt);
 	kws_tls_free(tls);
-	if (c->fd < 0)
-		fatal(c->fd == -EINVAL || c->fd == -EPROTONOSUPPORT ? EXIT_USAGE : EXIT_CONNECT, "%s: %s", url,
-		      *why ? why : kws_strerror(c->fd));
+	if (c->fd >= 0)
+		return;
+	/* ENOENT: the module is not loaded */
+	fatal(c->fd == -EINVAL || c->fd == -EPROTONOSUPPORT || c->fd == -ENOENT || c->fd == -ENOMEM ? EXIT_USAGE : EXIT_CONNECT,
+	      "%s: %s", url, *why ? why : kws_strerror(c->fd));
 }
 
 /*
