@@ -98,4 +98,12 @@ def connect_without_module(server):
     run('connect', '-m', 'x', 'ws://127.0.0.1:1/', status=2, says='Connection refused', env=ENGINE)
 
 
-CASES = (echo_page, echo_usage, echo_subprotocols, echo_forwarded, connect_descriptors, connect_without_module)
+def connect_options(_):
+    """What is wrong with them is named, and nobody is asked first: nobody listens there."""
+    for command, *options, says in (('connect', '-H', 'Host: y', 'writes itself: Host: y'), ('connect', '-H', 'foo', 'no header'),
+                                    ('connect', '-s', 'a,a', 'between: a,a'), ('connect', '-o', 'a\nb', 'the header Origin'),
+                                    ('bench', '-H', 'foo', 'writes itself: foo')):
+        run(command, *options, 'ws://127.0.0.1:1/', status=1, says=says)
+
+
+CASES = (echo_page, echo_usage, echo_subprotocols, echo_forwarded, connect_descriptors, connect_without_module, connect_options)

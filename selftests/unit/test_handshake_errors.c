@@ -87,6 +87,32 @@ static void advice(void)
 	expect("nobody", kws_connect("ws://127.0.0.1:1/", NULL), -ECONNREFUSED, "nobody listens");
 }
 
+/* Which of the options is bad is said, and before anybody is bothered: nobody listens on port 1. */
+static void named_options(void)
+{
+	static const char *const good[] = { "X: y", "Accept-Language: de", NULL }, *const bad[] = { "X: y", "Host: x", NULL };
+	struct { struct kws_options opt; const char *says; } t[] = {
+		{ { .headers = bad }, "library writes itself: Host: x" },
+		{ { .subprotocols = "a,b,a" }, "subprotocols with commas between: a,b,a" },
+		{ { .origin = "a\tb\n" }, "header Origin: a" },
+		{ { .flags = KWS_F_PROXY }, "flags" },
+		{ { .headers = good, .subprotocols = "a, b", .origin = "https://x" }, NULL },
+	};
+
+	char why[200] = "";
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(t); i++) {
+		int err;
+
+		t[i].opt.why = why;
+		t[i].opt.why_size = sizeof(why);
+		err = kws_connect("ws://127.0.0.1:1/", &t[i].opt);
+		CHECK(err == (t[i].says ? -EINVAL : -ECONNREFUSED) && strstr(why, t[i].says ?: "refused"), "%u: %d, %s", i, err, why);
+	}
+	CHECK(kws_accept(-1, &(struct kws_options){ .subprotocols = "a,a", .why = why, .why_size = sizeof(why) }) == -EINVAL &&
+	      strstr(why, "subprotocols"), "a server: %s", why);
+}
+
 /* They go into buffers of 200 bytes, behind "attaching: ". */
 static void length(void)
 {
@@ -110,6 +136,7 @@ static const struct tap_test tests[] = {
 	{ "not TCP", no_tcp },
 	{ "not connected", not_connected },
 	{ "the others", advice },
+	{ "which of the options is bad", named_options },
 	{ "none is too long for its buffer", length },
 	{ "a kernel that is too old", old_kernel },
 };

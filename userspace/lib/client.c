@@ -8,14 +8,19 @@
 #include "handshake.h"
 #include "url.h"
 
+bool client_may_send_header(const char *line)
+{
+	size_t name = strcspn(line, ":");
+
+	return is_token(line, name) && line[name] && is_header_value(line) && !is_own_header(line, name) &&
+	       strncasecmp(line, "Host:", 5);
+}
+
 /* Appends the caller's "Name: value" lines. Return: 0, or -EINVAL. */
 static int add_headers(struct text *out, const char *const *headers)
 {
 	for (; headers && *headers; headers++) {
-		size_t name = strcspn(*headers, ":");
-
-		if (!is_token(*headers, name) || !(*headers)[name] || !is_header_value(*headers) ||
-		    is_own_header(*headers, name) || !strncasecmp(*headers, "Host:", 5))
+		if (!client_may_send_header(*headers))
 			return -EINVAL;
 		text_printf(out, "%s\r\n", *headers);
 	}

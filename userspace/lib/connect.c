@@ -21,6 +21,40 @@ static int say_why(const struct kws_options *opt, const char *why, int error)
 	return error;
 }
 
+static int say_which(const struct kws_options *opt, const char *what, const char *which)
+{
+	char why[200];
+
+	snprintf(why, sizeof(why), "%s: %.100s", what, which);
+	return say_why(opt, why, -EINVAL);
+}
+
+/* Before anything is sent, and anybody bothered: what is wrong with them, in words. Return: 0, -EINVAL or -ENOMEM. */
+static int check_options(const struct kws_options *opt, bool client)
+{
+	struct text names = { 0 };
+	int err;
+
+	if (!opt)
+		return 0;
+	if (!handshake_numbers_valid(opt, client))
+		return say_why(opt, "bad options: max_head, flags, or the role in config", -EINVAL);
+	if (opt->subprotocols) {
+		err = protocols_split(&names, opt->subprotocols, strlen(opt->subprotocols));
+		text_free(&names);
+		if (err == -EINVAL)
+			return say_which(opt, "no list of up to 64 different subprotocols with commas between", opt->subprotocols);
+		if (err)
+			return say_why(opt, "no memory", err);
+	}
+	if (client && opt->origin && !is_header_value(opt->origin))
+		return say_which(opt, "not fit for the header Origin", opt->origin);
+	for (const char *const *h = client ? opt->headers : NULL; h && *h; h++)
+		if (!client_may_send_header(*h))
+			return say_which(opt, "no header (\"Name: value\"), or one that the library writes itself", *h);
+	return 0;
+}
+
 int kws_layer_run(struct kws_handshake *hs, const struct kws_options *opt)
 {
 	int result;
@@ -37,11 +71,14 @@ int kws_layer_run(struct kws_handshake *hs, const struct kws_options *opt)
 
 int kws_accept(int fd, const struct kws_options *opt)
 {
-	struct kws_handshake *hs = kws_accept_start(fd, opt);
-	int err;
+	struct kws_handshake *hs;
+	int err = check_options(opt, false);
 
+	if (err)
+		return err;
+	hs = kws_accept_start(fd, opt);
 	if (!hs)
-		return say_why(opt, "bad options, or no memory", -errno);
+		return say_why(opt, "no memory", -errno);
 	err = kws_layer_run(hs, opt);
 	kws_handshake_free(hs);
 	return err;
@@ -126,6 +163,11 @@ int kws_layer_dial(const char *url, const struct kws_options *opt,
 	*hs = NULL;
 	if (err)
 		return say_why(opt, "not a ws or wss URL", err);
+	err = check_options(opt, true);
+	if (err) {
+		url_free(&parts);
+		return err;
+	}
 	fd = connect_host(&parts, deadline, opt);
 	if (fd >= 0) {
 		*hs = start(fd, url, opt, arg);
@@ -138,7 +180,7 @@ int kws_layer_dial(const char *url, const struct kws_options *opt,
 		(*hs)->deadline = deadline;
 		err = kws_layer_run(*hs, opt);
 	} else {
-		say_why(opt, "bad options, or no memory", err);
+		say_why(opt, strerrordesc_np(-err), err);
 	}
 	if (!err && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) < 0)
 		err = -errno;

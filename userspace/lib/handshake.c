@@ -59,7 +59,7 @@ const char *handshake_attach_why(const struct kws_handshake *hs, int error)
 	return *why ? why : kws_strerror(error);
 }
 
-static bool options_are_valid(const struct kws_options *opt, bool client)
+bool handshake_numbers_valid(const struct kws_options *opt, bool client)
 {
 	if (opt->max_head > LARGEST_MAX_HEAD || opt->flags & ~(KWS_F_NO_START | KWS_F_PLAIN | KWS_F_PROXY))
 		return false;
@@ -76,7 +76,7 @@ struct kws_handshake *handshake_new(int fd, bool client, const struct kws_option
 
 	if (!opt)
 		opt = &defaults;
-	if (!options_are_valid(opt, client)) {
+	if (!handshake_numbers_valid(opt, client)) {
 		errno = EINVAL;
 		return NULL;
 	}

@@ -91,6 +91,8 @@ struct kws_handshake {
 /* handshake.c */
 uint64_t now_ms(void);
 struct kws_handshake *handshake_new(int fd, bool client, const struct kws_options *opt);
+/* Limits, flags and the configuration of the options; the strings are looked at where they are used. */
+bool handshake_numbers_valid(const struct kws_options *opt, bool client);
 /* The stage after the layer's own. */
 enum stage handshake_first(const struct kws_handshake *hs);
 /* Blocks until the socket is ready for events or the time is over. Return: 0, or -errno of poll(). */
@@ -116,6 +118,8 @@ bool is_own_header(const char *name, size_t len);
 
 /* client.c: the answer's head is complete. Return: 1: go on with the next head; 0; or -errno, already noted. */
 int client_check(struct kws_handshake *hs);
+/* May this line of the options stand in the request? */
+bool client_may_send_header(const char *line);
 
 /* extensions.c: how many a header value lists, -1: it breaks the grammar; does a head's, if it has one? */
 int extensions_count(const char *value);
