@@ -106,4 +106,14 @@ def connect_options(_):
         run(command, *options, 'ws://127.0.0.1:1/', status=1, says=says)
 
 
-CASES = (echo_page, echo_usage, echo_subprotocols, echo_forwarded, connect_descriptors, connect_without_module, connect_options)
+def connect_close(_):
+    """RFC 6455 5.5.1, 7.4: what must not be sent is refused before anybody is asked."""
+    for bad, says in (('1004', '1004 must not'), ('1005', '1005 must not'), ('1006:x', '1006 must not'), ('1015', '1015 must not'),
+                      ('1016', '1016 must not'), ('2000', '2000 must not'), ('2999', '2999 must not'), ('999', 'no number'), ('5000', 'no number'),
+                      ('1000:' + 124 * 'x', '123 bytes'), (b'1000:\xff', 'not UTF-8')):
+        run('connect', '-c', bad, 'ws://127.0.0.1:1/', status=1, says=says)
+    for good in '1000', '1001:bye', '1003', '1007', '1014', '3000', '4999:' + 123 * 'x':
+        run('connect', '-c', good, 'ws://127.0.0.1:1/', status=2, says='refused')
+
+
+CASES = (echo_page, echo_usage, echo_subprotocols, echo_forwarded, connect_descriptors, connect_without_module, connect_options, connect_close)

@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../../kmod/core/close.h"
+#include "close_payload.h"
 #include "kws_tls.h"
 #include "tool.h"
 
@@ -91,12 +93,25 @@ struct client {
 static void parse_close(struct client *c, char *arg)
 {
 	char *colon = strchr(arg, ':');
+	uint8_t payload[CLOSE_MAX];
+	int len;
 
 	if (colon) {
 		*colon = 0;
 		c->reason = colon + 1;
 	}
 	c->code = parse_number("--close", arg, 1000, 4999);
+	len = close_payload(payload, c->code, c->reason);
+	if (len < 0)
+		fatal(EXIT_USAGE, "--close: the reason has more than 123 bytes");
+	switch (ws_close_check(payload, len, &c->code)) {
+	case WS_FAIL_NONE:
+		break;
+	case WS_FAIL_CLOSE_UTF8:
+		fatal(EXIT_USAGE, "--close: the reason is not UTF-8");
+	default:
+		fatal(EXIT_USAGE, "--close: %s must not be sent, but 1000 to 1003, 1007 to 1014, 3000 to 4999", arg);
+	}
 }
 
 static void append(const char *name, const char **list, unsigned int *count, const char *arg)
