@@ -315,7 +315,12 @@ static void contexts(void)
 	EVP_PKEY_free(key);
 	opt.key = path;
 	expect_no_context(kws_tls_server(&opt), EKEYREJECTED, why, path);
+	CHECK(strstr(why, "no private key that is not encrypted"), "%s", why);
 	unlink(path);
+	for (int i = 0; i < 3; i++) {
+		opt.key = (const char *[]){ "/etc/passwd", "/dev/null", "/nonexistent" }[i];
+		expect_no_context(kws_tls_server(&opt), i < 2 ? EKEYREJECTED : ENOENT, why, i < 2 ? "no private key" : "No such file");
+	}
 	opt.key = NULL;
 	opt.flags = KWS_TLS_F_INSECURE;
 	expect_no_context(kws_tls_server(&opt), EINVAL, why, "bad options");

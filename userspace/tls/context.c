@@ -46,16 +46,25 @@ static int say(const struct kws_tls_options *opt, int err, const char *what, con
 	return err;
 }
 
-/* Why OpenSSL does not like a file, if not that it cannot be read. */
-static int refused(const struct kws_tls_options *opt, const char *file)
+/* Why OpenSSL does not like a file, if not that it cannot be read. @unread: in our words; NULL: in its own. */
+static int refused(const struct kws_tls_options *opt, const char *file, const char *unread)
 {
-	const char *reason = ERR_reason_error_string(ERR_get_error());
+	const char *reason = unread ? unread : ERR_reason_error_string(ERR_get_error());
 	FILE *f = fopen(file, "re");
 
 	if (!f)
 		return say(opt, errno == ENOENT || errno == EACCES ? -errno : -EINVAL, file, strerrordesc_np(errno));
 	fclose(f);
 	return say(opt, -EKEYREJECTED, file, reason ? reason : "not what it should be");
+}
+
+/* What it says of a key that it cannot read, "unsupported" or "interrupted or cancelled", is of no help. */
+static int refused_key(const struct kws_tls_options *opt, const char *file)
+{
+	int lib = ERR_GET_LIB(ERR_peek_error());
+	bool read = lib == ERR_LIB_X509 || lib == ERR_LIB_SSL;
+
+	return refused(opt, file, read ? NULL : "it holds no private key that is not encrypted");
 }
 
 static int set_up_server(struct kws_tls *tls)
@@ -77,7 +86,7 @@ static int set_up_client(struct kws_tls *tls, const struct kws_tls_options *opt)
 		return 0;
 	if (!opt->ca)
 		return SSL_CTX_set_default_verify_paths(tls->ctx) ? 0 : -ENOMEM;
-	return SSL_CTX_load_verify_file(tls->ctx, opt->ca) ? 0 : refused(opt, opt->ca);
+	return SSL_CTX_load_verify_file(tls->ctx, opt->ca) ? 0 : refused(opt, opt->ca, NULL);
 }
 
 static int load_certificate(struct kws_tls *tls, const struct kws_tls_options *opt)
@@ -86,11 +95,9 @@ static int load_certificate(struct kws_tls *tls, const struct kws_tls_options *o
 
 	SSL_CTX_set_default_passwd_cb(tls->ctx, no_password);
 	if (!SSL_CTX_use_certificate_chain_file(tls->ctx, opt->cert))
-		return refused(opt, opt->cert);
+		return refused(opt, opt->cert, NULL);
 	/* it says too whether the key is that of the certificate */
-	if (!SSL_CTX_use_PrivateKey_file(tls->ctx, key, SSL_FILETYPE_PEM))
-		return refused(opt, key);
-	return 0;
+	return SSL_CTX_use_PrivateKey_file(tls->ctx, key, SSL_FILETYPE_PEM) ? 0 : refused_key(opt, key);
 }
 
 static int set_up(struct kws_tls *tls, const struct kws_tls_options *opt, bool client)
