@@ -116,4 +116,11 @@ def connect_close(_):
         run('connect', '-c', good, 'ws://127.0.0.1:1/', status=2, says='refused')
 
 
-CASES = (echo_page, echo_usage, echo_subprotocols, echo_forwarded, connect_descriptors, connect_without_module, connect_options, connect_close)
+def connect_max_message(server):
+    url = f'ws://127.0.0.1:{server.port}/'
+    run('connect', '--max-message', '10', '-m', 10 * 'x', url, status=0, env=ENGINE)
+    run('connect', '--max-message', '10', '-m', 11 * 'x', url, status=3, says='message is larger than --max-message', env=ENGINE)
+
+
+CASES = (echo_page, echo_usage, echo_subprotocols, echo_forwarded, connect_descriptors, connect_without_module, connect_options, connect_close,
+         connect_max_message)

@@ -37,7 +37,7 @@ static const struct {
 	{ EKEYEXPIRED, "the peer changed its TLS keys, which the kernel cannot: let it not do so (KeyUpdate), or use the library's engine" },
 	{ EPROTO, "the peer broke the WebSocket protocol" },
 	{ EILSEQ, "text that is not UTF-8" },
-	{ EMSGSIZE, "larger than allowed" },
+	{ EMSGSIZE, "larger than allowed: a message than max_message, a control frame than 125 bytes, or an HTTP head than max_head" },
 	{ ETIMEDOUT, "no answer in time" },
 	{ ECONNRESET, "the peer reset the connection, or left in the middle" },
 	{ EPIPE, "the connection is closed for sending" },

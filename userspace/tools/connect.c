@@ -400,6 +400,8 @@ static int receive(struct client *c)
 		n = kws_recv(c->fd, buf, sizeof(buf), MSG_DONTWAIT, &msg);
 		if (n == -EAGAIN || n == -EINTR)
 			break;
+		if (n == -EMSGSIZE)
+			fatal(EXIT_FAILED, "the server's message is larger than --max-message allows");
 		if (n < 0)
 			fatal(n == -ETIMEDOUT ? EXIT_LATE : EXIT_FAILED, "%s", kws_strerror(n));
 		if (kws_is_end(&msg))
