@@ -66,6 +66,7 @@ def bench(server, path, *arguments, status=0):
     done = subprocess.run([KWS, 'bench', '-j', *' '.join(arguments).split(), url], capture_output=True, text=True,
                           timeout=100, check=False)
     assert done.returncode == status, (done, status)
+    assert bool(done.stderr) == (status in (1, 2, 3)), done
     return json.loads(done.stdout) if done.stdout else done.stderr
 
 
@@ -111,7 +112,10 @@ def unanswered(server):
 
 
 def lost(server):
-    for path in ('/close', '/reset'):
+    for path, why in ('/close', 'Close 3001'), ('/reset', ''):
+        done = subprocess.run([KWS, 'bench', '-j', '-w', '0', '-t', '60', f'ws://127.0.0.1:{server.port}{path}'], capture_output=True, text=True,
+                              timeout=100, check=False)
+        assert done.returncode == 3 and '1 connection was lost: ' in done.stderr and why in done.stderr, done
         got = bench(server, path, '-w 0 -t 60 -c 3 -r 100', status=3)
         assert got['lost_connections'] == 3 and got['seconds'] < 30, got
 

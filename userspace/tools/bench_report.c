@@ -88,8 +88,12 @@ static void report_plain(const struct bench *b)
 		printf("\nThe clients wait for the server: what others would have met meanwhile is not in it. See --rate.\n");
 	if (b->unanswered)
 		printf("%" PRIu64 " were not answered in time; they count as long as they had waited.\n", b->unanswered);
-	if (b->lost)
-		printf("%u connections were lost, the first one because %s.\n", b->lost, b->why);
+}
+
+/* Below the table; not into JSON, but status 3 is explained there too. */
+static void report_lost(const struct bench *b, FILE *to, const char *before)
+{
+	fprintf(to, "%s%u connection%s: %s\n", before, b->lost, b->lost == 1 ? " was lost" : "s were lost, the first one", b->why);
 }
 
 void bench_report(const struct bench *b, bool json)
@@ -98,4 +102,6 @@ void bench_report(const struct bench *b, bool json)
 		report_json(b);
 	else
 		report_plain(b);
+	if (b->lost)
+		report_lost(b, json ? stderr : stdout, json ? "kws: " : "");
 }
