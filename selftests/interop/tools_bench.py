@@ -111,6 +111,18 @@ def unanswered(server):
     assert (got['answers'], got['unanswered']) == (6, 10), got
 
 
+def overload(server):
+    """More than anybody can send: every message is charged, and that takes no longer than the load."""
+    for connections in 1, 7:
+        since = time.monotonic()
+        got = bench(server, '/', f'-w 0.1 -t 0.5 -c {connections} -r 1e9 --timeout 1', status=4)
+        assert time.monotonic() - since < 10, got
+        # times are whole nanoseconds, the due ones rounded
+        assert abs(got['messages'] - 500_000_000) < 10 * connections, got
+        assert got['response_us']['count'] == got['messages'] == got['answers'] + got['unanswered'], got
+        assert 1e6 < got['response_us']['p50'] <= got['response_us']['p99'] <= got['response_us']['max'] < 10e6, got
+
+
 def lost(server):
     for path, why in ('/close', 'Close 3001'), ('/reset', ''):
         done = subprocess.run([KWS, 'bench', '-j', '-w', '0', '-t', '60', f'ws://127.0.0.1:{server.port}{path}'], capture_output=True, text=True,
@@ -153,4 +165,4 @@ def plain(server):
         assert done.returncode == 0 and all(w in done.stdout for w in words), done
 
 
-CASES = (sizes, rate, omission, unanswered, lost, wrong, refused, usage, plain)
+CASES = (sizes, rate, omission, unanswered, overload, lost, wrong, refused, usage, plain)

@@ -78,6 +78,33 @@ static void against_sorting(void)
 	CHECK(fabs(histogram_mean(&h) - sum / N) < 1e-6 * sum / N, "mean");
 }
 
+/* Runs of equally distant values, cut where the buckets are, are the same as one after the other. */
+static void runs(void)
+{
+	static struct histogram one;
+
+	for (uint64_t distance = 1; distance < 1 << 22; distance *= 3) {
+		uint64_t n = 0, after;
+
+		clear();
+		for (uint64_t i = 0; i < N; i++)
+			histogram_add(&h, i * distance);
+		one = h;
+		clear();
+		for (; n < N; n = after) {
+			uint64_t start = histogram_bucket(n * distance);
+
+			CHECK(start <= n * distance && histogram_bucket(start) == start, "the bucket of %llu", (unsigned long long)(n * distance));
+			for (after = n + 1; after < N && histogram_bucket(after * distance) == start; after++)
+				;
+			histogram_add_run(&h, n * distance, (after - 1) * distance, after - n);
+		}
+		CHECK(!memcmp(h.count, one.count, sizeof(h.count)) && h.total == one.total && h.min == one.min && h.max == one.max, "counts");
+		CHECK(fabs(histogram_mean(&h) - histogram_mean(&one)) <= 1e-9 * histogram_mean(&one), "mean");
+	}
+	CHECK(!histogram_bucket(0) && histogram_bucket(~0ULL) == histogram_bucket(HISTOGRAM_MAX), "the ends");
+}
+
 static void beyond_the_range(void)
 {
 	clear();
@@ -92,6 +119,7 @@ static const struct tap_test tests[] = {
 	{ "no values", empty },
 	{ "one value, around every power of two", one_value },
 	{ "percentiles of 20,000 values", against_sorting },
+	{ "many values at once", runs },
 	{ "values beyond the range", beyond_the_range },
 };
 

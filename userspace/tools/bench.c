@@ -66,6 +66,25 @@ uint64_t bench_due(const struct bench *b, const struct bench_conn *c, uint64_t n
 	return due_time(b, n * b->n_conns + c->index);
 }
 
+/* The first message of all that is due at t or later. */
+static uint64_t first_due(const struct bench *b, uint64_t t)
+{
+	uint64_t k = t > b->start ? (t - b->start) * (b->rate / 1e9) : 0;
+
+	while (k && due_time(b, k - 1) >= t)
+		k--;
+	while (due_time(b, k) < t)
+		k++;
+	return k;
+}
+
+uint64_t bench_first(const struct bench *b, const struct bench_conn *c, uint64_t t)
+{
+	uint64_t k = first_due(b, t);
+
+	return k > c->index ? (k - c->index + b->n_conns - 1) / b->n_conns : 0;
+}
+
 /*
  * Options
  */
@@ -210,14 +229,18 @@ static void connect_all(struct bench *b, const char *url, const struct settings 
 /* Sends on every connection whose time has come. Return: when the next one's comes. */
 static uint64_t keep_schedule(struct bench *b)
 {
-	uint64_t now = bench_now(), due;
+	uint64_t now = bench_now(), until = now < b->end ? now + 1 : b->end, due;
+	unsigned int i;
 
 	if (!b->rate)
 		return b->end;
 	/* after a pause of our own each connection sends all that it owes, once */
-	for (unsigned int i = 0; (due = due_time(b, b->next)) <= now && due < b->end; b->next++)
-		if (i++ < b->n_conns && b->conns[b->next % b->n_conns].fd >= 0)
+	for (i = 0; i < b->n_conns && due_time(b, b->next) < until; i++, b->next++)
+		if (b->conns[b->next % b->n_conns].fd >= 0)
 			conn_send(b, &b->conns[b->next % b->n_conns]);
+	if (due_time(b, b->next) < until)
+		b->next = first_due(b, until);
+	due = due_time(b, b->next);
 	return due < b->end ? due : b->end;
 }
 

@@ -103,6 +103,9 @@ uint64_t bench_now(void);
 /* When the n-th message of a connection is due; only with a rate. */
 uint64_t bench_due(const struct bench *b, const struct bench_conn *c, uint64_t n);
 
+/* The first message of a connection that is due at t or later; only with a rate. */
+uint64_t bench_first(const struct bench *b, const struct bench_conn *c, uint64_t t);
+
 /* Takes over a connected socket after the HTTP part. */
 void conn_init(struct bench *b, struct bench_conn *c, int fd);
 

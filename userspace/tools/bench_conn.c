@@ -317,25 +317,43 @@ void conn_event(struct bench *b, struct bench_conn *c, uint32_t events)
 		receive(b, c);
 }
 
+/*
+ * Messages that were due and could not even be sent: a fast schedule owes more of them than can be gone through one by one, but
+ * the times of those that follow each other are in one bucket.
+ */
+static void count_unsent(struct bench *b, struct bench_conn *c, uint64_t now)
+{
+	uint64_t n = bench_first(b, c, b->measure), end = bench_first(b, c, b->end), after;
+
+	for (n = n > c->sent ? n : c->sent; n < end; n = after) {
+		uint64_t longest = now - bench_due(b, c, n);
+
+		/* all that have waited as long as the bucket's smallest */
+		after = bench_first(b, c, now - histogram_bucket(longest) + 1);
+		after = after < end ? after : end;
+		histogram_add_run(&b->response, now - bench_due(b, c, after - 1), longest, after - n);
+		b->messages += after - n;
+		b->unanswered += after - n;
+	}
+}
+
 void conn_finish(struct bench *b, struct bench_conn *c)
 {
 	static const uint8_t normal[] = { 1000 >> 8, 1000 & 0xff };
-	uint64_t now = bench_now(), n = c->answered;
+	uint64_t now = bench_now();
 	uint8_t frame[WS_HEADER_MAX + sizeof(normal)];
 
-	/* with a rate also those that could not even be sent */
-	for (; b->rate ? bench_due(b, c, n) < b->end : n < c->sent; n++) {
-		uint64_t sent = n < c->sent ? c->sent_at[n & (c->ring - 1)] : now;
-		uint64_t due = b->rate ? bench_due(b, c, n) : sent;
+	for (uint64_t n = c->answered; n < c->sent; n++) {
+		uint64_t sent = c->sent_at[n & (c->ring - 1)], due = b->rate ? bench_due(b, c, n) : sent;
 
 		if (due < b->measure)
 			continue;
-		b->messages += n >= c->sent;
 		b->unanswered++;
 		histogram_add(&b->response, now - due);
-		if (n < c->sent)
-			histogram_add(&b->service, now - sent);
+		histogram_add(&b->service, now - sent);
 	}
+	if (b->rate)
+		count_unsent(b, c, now);
 	if (c->fd >= 0) {
 		if (!c->out_len)
 			push(b, c, frame, put_frame(frame, WS_OP_CLOSE, normal, sizeof(normal)));

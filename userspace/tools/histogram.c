@@ -24,14 +24,27 @@ static uint64_t bucket_end(unsigned int i)
 	return ((i - ((uint64_t)shift << HISTOGRAM_BITS) + 1) << shift) - 1;
 }
 
+uint64_t histogram_bucket(uint64_t value)
+{
+	unsigned int i = bucket(value < HISTOGRAM_MAX ? value : HISTOGRAM_MAX);
+
+	return i ? bucket_end(i - 1) + 1 : 0;
+}
+
 void histogram_add(struct histogram *h, uint64_t value)
 {
-	h->count[bucket(value < HISTOGRAM_MAX ? value : HISTOGRAM_MAX)]++;
-	if (!h->total++ || value < h->min)
-		h->min = value;
-	if (value > h->max)
-		h->max = value;
-	h->sum += value;
+	histogram_add_run(h, value, value, 1);
+}
+
+void histogram_add_run(struct histogram *h, uint64_t min, uint64_t max, uint64_t count)
+{
+	h->count[bucket(max < HISTOGRAM_MAX ? max : HISTOGRAM_MAX)] += count;
+	if (!h->total || min < h->min)
+		h->min = min;
+	if (max > h->max)
+		h->max = max;
+	h->total += count;
+	h->sum += ((double)min + max) / 2 * count;
 }
 
 uint64_t histogram_percentile(const struct histogram *h, double percent)

@@ -21,6 +21,12 @@ struct histogram {
 /* Larger values than HISTOGRAM_MAX count as that; max and sum are exact. */
 void histogram_add(struct histogram *h, uint64_t value);
 
+/* The smallest value that shares the bucket of this one. */
+uint64_t histogram_bucket(uint64_t value);
+
+/* @count values at once, equally far from each other, from @min to @max: all of one bucket. */
+void histogram_add_run(struct histogram *h, uint64_t min, uint64_t max, uint64_t count);
+
 /* The value that percent % of all do not exceed (the end of its bucket, but never more than max); 0: there are none. */
 uint64_t histogram_percentile(const struct histogram *h, double percent);
 
