@@ -244,8 +244,8 @@ static void on_tick(int sig)
 		_exit(99);
 }
 
-/* Starts kws_handover_send() in a process that a signal disturbs every 100 ms, for 10 s at most. */
-static pid_t disturbed_sender(const char *path, int timeout_ms)
+/* A process that a signal disturbs every 100 ms, for 10 s at most. Return: as fork(). */
+static pid_t disturbed(void)
 {
 	struct itimerval often = { { 0, 100000 }, { 0, 100000 } };
 	pid_t pid;
@@ -256,7 +256,16 @@ static pid_t disturbed_sender(const char *path, int timeout_ms)
 		return pid;
 	sigaction(SIGALRM, &(struct sigaction){ .sa_handler = on_tick }, NULL);
 	setitimer(ITIMER_REAL, &often, NULL);
-	_exit(-kws_handover_send(kws_handover_new(), path, timeout_ms));
+	return 0;
+}
+
+static pid_t disturbed_sender(const char *path, int timeout_ms)
+{
+	pid_t pid = disturbed();
+
+	if (!pid)
+		_exit(-kws_handover_send(kws_handover_new(), path, timeout_ms));
+	return pid;
 }
 
 static void signals_meanwhile(void)
@@ -293,27 +302,56 @@ static void mute_successor(void)
 	CHECK(!rmdir(dir), "rmdir");
 }
 
-/* The same over a socket of the caller's, whose time limit counts. */
+/*
+ * The same over a socket of the caller's, whose time limit counts, and does not begin again at each signal: a successor that does not
+ * answer; and a predecessor that has said nothing, or some bytes, and no more.
+ */
 static void mute_socket(void)
 {
 	struct timeval limit = { .tv_usec = 300000 };
-	struct kws_handover *h = kws_handover_new();
+
+	for (int said = -1; said <= 999; said = said < 0 ? 0 : said + 999) {
+		int fds[2], status = -1;
+		pid_t pid;
+
+		CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, fds), "socketpair");
+		setsockopt(fds[1], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+		CHECK(said <= 0 || write(fds[0], &(struct part){ .magic = 0x6b777331 }, said) == said, "write");
+		pid = disturbed();
+		if (!pid && said < 0)
+			_exit(-kws_handover_send_fd(kws_handover_new(), fds[1]));
+		if (!pid)
+			_exit(kws_handover_receive_fd(fds[1]) ? 0 : errno);
+		waitpid(pid, &status, 0);
+		CHECK(WIFEXITED(status) && WEXITSTATUS(status) == ETIMEDOUT, "%d bytes: status %#x", said, status);
+		close(fds[0]);
+		close(fds[1]);
+	}
+}
+
+/* A part may come in pieces, whatever signals come between. */
+static void in_pieces(void)
+{
+	struct part part = { .magic = 0x6b777331 };
 	int fds[2], status = -1;
 	pid_t pid;
+	char ack;
 
 	CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, fds), "socketpair");
-	setsockopt(fds[1], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	fflush(stdout);
-	pid = fork();
-	if (!pid) {
-		alarm(10);
-		_exit(-kws_handover_send_fd(h, fds[1]));
-	}
-	waitpid(pid, &status, 0);
-	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == ETIMEDOUT, "status %#x", status);
-	kws_handover_free(h);
-	close(fds[0]);
+	pid = disturbed();
+	if (!pid)
+		_exit(kws_handover_receive_fd(fds[1]) ? 0 : errno);
+	signal(SIGPIPE, SIG_IGN);
 	close(fds[1]);
+	for (size_t n, done = 0; done < sizeof(part); done += n) {
+		n = sizeof(part) - done < 1500 ? sizeof(part) - done : 1500;
+		CHECK(write(fds[0], (char *)&part + done, n) == (ssize_t)n, "write");
+		usleep(250000);
+	}
+	CHECK(recv(fds[0], &ack, 1, 0) == 1, "no answer");
+	waitpid(pid, &status, 0);
+	CHECK(!status, "status %#x", status);
+	close(fds[0]);
 }
 
 static void bad_arguments(void)
@@ -422,7 +460,8 @@ static const struct tap_test tests[] = {
 	{ "a predecessor that dies before it hears that all came; and one that gives up", end_cannot_be_answered },
 	{ "nobody comes, but signals", signals_meanwhile },
 	{ "a successor that says nothing", mute_successor },
-	{ "a successor that says nothing, over a socket with a time limit", mute_socket },
+	{ "nothing, or no more, is said over a socket with a time limit, but signals come", mute_socket },
+	{ "a part in pieces, and signals between", in_pieces },
 	{ "bad arguments", bad_arguments },
 	{ "to the service manager", to_the_manager },
 	{ "from the service manager", from_the_manager },

@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -205,20 +206,47 @@ static uint64_t now_ms(void)
 	return now.tv_sec * 1000ULL + now.tv_nsec / 1000000;
 }
 
-/* Until it is readable. @timeout_ms: in all, whatever signals come; -1: for ever. Return: 0, -ETIMEDOUT, or -errno of poll(). */
-static int wait_readable(int fd, int timeout_ms)
+#define NEVER	UINT64_MAX
+
+/* @timeout_ms: -1: never */
+static uint64_t deadline_in(int timeout_ms)
+{
+	return timeout_ms < 0 ? NEVER : now_ms() + timeout_ms;
+}
+
+/* Until it is readable, whatever signals come. Return: 0, -ETIMEDOUT, or -errno of poll(). */
+static int wait_until(int fd, uint64_t deadline)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
-	uint64_t now = now_ms(), deadline = now + timeout_ms;
-	int n;
 
-	for (;; now = now_ms()) {
-		n = poll(&p, 1, timeout_ms < 0 ? -1 : deadline > now ? (int)(deadline - now) : 0);
+	for (;;) {
+		uint64_t now = now_ms();
+		int n = poll(&p, 1, deadline == NEVER ? -1 : deadline > now ? (int)(deadline - now) : 0);
+
 		if (n >= 0)
 			return n ? 0 : -ETIMEDOUT;
 		if (errno != EINTR)
 			return -errno;
 	}
+}
+
+static int wait_readable(int fd, int timeout_ms)
+{
+	return wait_until(fd, deadline_in(timeout_ms));
+}
+
+/* The socket's own time limit for receiving (SO_RCVTIMEO), which in a call would begin again at each signal; -1: none. */
+static int own_limit(int sock)
+{
+	struct timeval t = { 0 };
+	socklen_t len = sizeof(t);
+
+	if (fcntl(sock, F_GETFL) & O_NONBLOCK)
+		return 0;
+	getsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &t, &len);
+	if (t.tv_sec >= INT_MAX / 1000 || (!t.tv_sec && !t.tv_usec))
+		return -1;
+	return t.tv_sec * 1000 + (t.tv_usec + 999) / 1000;
 }
 
 /* Return: 0: the part was answered; or -errno. */
@@ -265,7 +293,7 @@ static int send_part(int sock, const struct part *part, const int *fds, int limi
 		;
 	if (n < 0)
 		return errno == EAGAIN ? -ETIMEDOUT : -errno;
-	err = limit_ms < 0 ? 0 : wait_readable(sock, limit_ms);
+	err = wait_readable(sock, limit_ms < 0 ? own_limit(sock) : limit_ms);
 	if (!err)
 		err = hear_answer(sock, 0);
 	return err == -ETIMEDOUT && !part->count ? take_back(sock) : err;
@@ -301,30 +329,62 @@ int kws_handover_send_fd(struct kws_handover *h, int sock)
 	return send_all(h, sock, -1);
 }
 
+/* Descriptors that came with some bytes, behind those that came before. Return: how many there are now; those above PART are closed. */
+static unsigned int take_descriptors(struct msghdr *mh, int *fds, unsigned int count)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(mh); c; c = CMSG_NXTHDR(mh, c)) {
+		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
+			if (count < PART)
+				fds[count++] = fd;
+			else
+				close(fd);
+		}
+	}
+	return count;
+}
+
+/* Bytes of a part, with the descriptors that come with them. Return: how many bytes, 0: the end; -errno. */
+static ssize_t receive_some(int sock, char *to, size_t len, int *fds, unsigned int *count, uint64_t deadline)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(PART * sizeof(int))];
+	struct iovec iov = { to, len };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	int err = wait_until(sock, deadline);
+	ssize_t n;
+
+	if (err)
+		return err;
+	n = recvmsg(sock, &mh, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	if (n < 0)
+		return errno == EAGAIN ? -EINTR : -errno;
+	*count = take_descriptors(&mh, fds, *count);
+	return mh.msg_flags & MSG_CTRUNC ? -EPROTO : n;
+}
+
 /* One part. Return: its descriptors; -errno. */
 static int receive_part(int sock, struct part *part, int *fds)
 {
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(PART * sizeof(int))];
-	struct iovec iov = { part, sizeof(*part) };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	uint64_t deadline = deadline_in(own_limit(sock));
 	unsigned int count = 0;
+	size_t done = 0;
 	ssize_t n;
 
-	while ((n = recvmsg(sock, &mh, MSG_CMSG_CLOEXEC | MSG_WAITALL)) < 0 && errno == EINTR)
-		;
-	if (n < 0)
-		return errno == EAGAIN ? -ETIMEDOUT : -errno;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&mh); c; c = CMSG_NXTHDR(&mh, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		memcpy(fds, CMSG_DATA(c), count * sizeof(int));
-	}
-	if (n == sizeof(*part) && part->magic == MAGIC && part->count == count && !(mh.msg_flags & MSG_CTRUNC))
+	do {
+		n = receive_some(sock, (char *)part + done, sizeof(*part) - done, fds, &count, deadline);
+		done += n > 0 ? n : 0;
+	} while (n == -EINTR || (n > 0 && done < sizeof(*part)));
+	if (n > 0 && part->magic == MAGIC && part->count == count)
 		return count;
 	while (count)
 		close(fds[--count]);
-	return -EPROTO;
+	return n < 0 ? n : -EPROTO;
 }
 
 /* Takes over one descriptor of a part. */
