@@ -5,6 +5,7 @@
  *
  * cc epoll-server.c -lkws-tls -lkws
  */
+#define _GNU_SOURCE 1
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
