@@ -284,7 +284,7 @@ struct kws_message {
 	uint64_t frame_left;
 };
 
-/* kws_is_end - the connection has ended in order; not: a message. */
+/* kws_is_end - the connection has ended (close_code 1006: without Close), and not by an error; this is no message. */
 static inline bool kws_is_end(const struct kws_message *msg)
 {
 	return msg->opcode == WEBSOCKET_OP_CLOSE;
