@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""kws echo and kws connect, for the test `tools': what needs no module, on this machine. Where it takes one, the library's engine stands in
-for it (selftests/engine/preload.so); but epoll does not know of that, so kws echo only gets through its handshakes."""
+"""kws echo and kws connect, for the test `tools': what needs no module, on this machine. Where it takes one, the library's engine
+stands in for it (selftests/engine/preload.so); but epoll does not know of that, so kws echo only gets through its handshakes."""
 import contextlib
 import os
 import re
@@ -17,8 +17,8 @@ ENGINE = os.environ | {'LD_PRELOAD': TOP + '/build/engine/preload.so'}
 
 def run(*arguments, status, says='', env=None, **more):
     """kws with these; what it says on standard error."""
-    done = subprocess.run([KWS, *arguments], stderr=subprocess.PIPE, text=True, errors='surrogateescape', timeout=60, check=False, env=env,
-                          **{'stdout': subprocess.PIPE, 'stdin': subprocess.DEVNULL} | more)
+    done = subprocess.run([KWS, *arguments], stderr=subprocess.PIPE, text=True, errors='surrogateescape', timeout=60, check=False,
+                          env=env, **{'stdout': subprocess.PIPE, 'stdin': subprocess.DEVNULL} | more)
     assert done.returncode == status and says in done.stderr, (arguments, done)
     return done.stderr
 
@@ -26,7 +26,8 @@ def run(*arguments, status, says='', env=None, **more):
 @contextlib.contextmanager
 def echo(*arguments, env=ENGINE):
     """kws echo; its port, and a function that ends it and returns what it said on standard error."""
-    server = subprocess.Popen([KWS, 'echo', '-p', '0', *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
+    server = subprocess.Popen([KWS, 'echo', '-p', '0', *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              env=env)
 
     def end():
         server.terminate()
@@ -52,7 +53,8 @@ def echo_page(_):
 
 def echo_usage(_):
     for option, value, says in (('-p', 'x', '--port: x is no number'), ('--port', '65536', '--port: 65536 is no number'),
-                                ('--max-message', '1T', '--max-message: 1T is no size'), ('--pong-timeout', '-1', '--pong-timeout: -1 is no time'),
+                                ('--max-message', '1T', '--max-message: 1T is no size'),
+                                ('--pong-timeout', '-1', '--pong-timeout: -1 is no time'),
                                 ('--ping-interval', 'x', '--ping-interval: x is no time')):
         run('echo', option, value, status=1, says=says)
 
@@ -109,8 +111,8 @@ def connect_options(_):
 def connect_close(_):
     """RFC 6455 5.5.1, 7.4: what must not be sent is refused before anybody is asked."""
     for bad, says in (('1004', '1004 must not'), ('1005', '1005 must not'), ('1006:x', '1006 must not'), ('1015', '1015 must not'),
-                      ('1016', '1016 must not'), ('2000', '2000 must not'), ('2999', '2999 must not'), ('999', 'no number'), ('5000', 'no number'),
-                      ('1000:' + 124 * 'x', '123 bytes'), (b'1000:\xff', 'not UTF-8')):
+                      ('1016', '1016 must not'), ('2000', '2000 must not'), ('2999', '2999 must not'),
+                      ('999', 'no number'), ('5000', 'no number'), ('1000:' + 124 * 'x', '123 bytes'), (b'1000:\xff', 'not UTF-8')):
         run('connect', '-c', bad, 'ws://127.0.0.1:1/', status=1, says=says)
     for good in '1000', '1001:bye', '1003', '1007', '1014', '3000', '4999:' + 123 * 'x':
         run('connect', '-c', good, 'ws://127.0.0.1:1/', status=2, says='refused')
@@ -122,5 +124,5 @@ def connect_max_message(server):
     run('connect', '--max-message', '10', '-m', 11 * 'x', url, status=3, says='message is larger than --max-message', env=ENGINE)
 
 
-CASES = (echo_page, echo_usage, echo_subprotocols, echo_forwarded, connect_descriptors, connect_without_module, connect_options, connect_close,
-         connect_max_message)
+CASES = (echo_page, echo_usage, echo_subprotocols, echo_forwarded, connect_descriptors, connect_without_module, connect_options,
+         connect_close, connect_max_message)

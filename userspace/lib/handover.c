@@ -329,7 +329,7 @@ int kws_handover_send_fd(struct kws_handover *h, int sock)
 	return send_all(h, sock, -1);
 }
 
-/* Descriptors that came with some bytes, behind those that came before. Return: how many there are now; those above PART are closed. */
+/* Descriptors that came with some bytes, behind those that came before; above PART they are closed. Return: how many there are. */
 static unsigned int take_descriptors(struct msghdr *mh, int *fds, unsigned int count)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(mh); c; c = CMSG_NXTHDR(mh, c)) {
