@@ -6,6 +6,6 @@ $(foreach t,$(ENGINE_TESTS),\
 	$(eval SRCS_$t := $(wildcard ../../userspace/lib/*.c)) \
 	$(eval CFLAGS_$t := -ftrivial-auto-var-init=zero -D_GNU_SOURCE -DLLHTTP_STRICT_MODE=1 -I../../uapi -I../../userspace/lib \
 		-I/usr/share/include/llhttp) \
-	$(eval LIBS_$t := $(OUT)/llhttp.o -lnettle -pthread))
+	$(eval LIBS_$t := $(OUT)/llhttp.o -lnettle -pthread -Wl,--wrap=malloc))
 $(addprefix $(OUT)/,$(ENGINE_TESTS)): $(OUT)/llhttp.o ../../uapi/linux/websocket.h
 .DEFAULT_GOAL	:= run

@@ -34,6 +34,7 @@ static struct fake {
 	size_t out_len;
 	unsigned int reads, writes, refused;
 	bool no_random;
+	bool no_memory;
 	bool aborted;		/* it was closed with a reset */
 	u64 ms, read_ms;	/* the clock, and how far a read moves it */
 } fake;
@@ -51,6 +52,15 @@ ssize_t getrandom(void *buf, size_t len, unsigned int flags)
 		return syscall(SYS_getrandom, buf, len, flags);
 	errno = EPERM;
 	return -1;
+}
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+
+/* LDFLAGS: --wrap=malloc */
+void *__wrap_malloc(size_t size)
+{
+	return fake.no_memory ? NULL : __real_malloc(size);
 }
 
 static ssize_t fake_read(void *ctx, void *buf, size_t len)

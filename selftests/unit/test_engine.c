@@ -136,6 +136,30 @@ static void unread_byte_and_a_batch(void)
 	fake_end();
 }
 
+/* What was sent behind a frame that is cut off would be taken for the rest of it. */
+static void no_memory_amid_a_frame(void)
+{
+	struct kws_message msg;
+	size_t out;
+
+	fake_begin(NULL);
+	fake.room = 50;
+	fake.no_memory = true;
+	CHECK(fake_send(WS_OP_BINARY, 100, MSG_DONTWAIT) == -ENOMEM, "send");
+	fake.no_memory = false;
+	out = fake.out_len;
+	CHECK(out == 50, "%zu bytes", out);
+	fake.room = SIZE_MAX;
+	fake_frames(WS_OP_PING, "0123456789", 10, 3);
+	CHECK(fake_recv(MSG_DONTWAIT, &msg) == -ENOMEM, "the error");
+	CHECK(fake_send(WS_OP_BINARY, 10, MSG_DONTWAIT) == -ENOMEM, "the error again");
+	fake_send_close();
+	CHECK(fake.out_len == out && !fake.e->tx_pongs, "%zu bytes behind it, %u pongs", fake.out_len - out, fake.e->tx_pongs);
+	fake_end();
+	CHECK(fake.out_len == out, "%zu bytes at the end", fake.out_len - out);
+	CHECK(fake.aborted, "it ended in order");
+}
+
 /*
  * The end
  */
@@ -264,6 +288,7 @@ static const struct tap_test tests[] = {
 	{ "an empty message that finds no room is sent later", empty_message },
 	{ "a send that waits reads what comes", unread_byte },
 	{ "a batch that waits reads what comes", unread_byte_and_a_batch },
+	{ "nothing is sent behind a frame that is cut off for want of memory", no_memory_amid_a_frame },
 	{ "the last message and Close in one read, behind our Close", last_message_and_close_in_one_read },
 	{ "a child's masking keys are not its parent's", keys_after_fork },
 	{ "without random numbers nothing is sent", no_keys },

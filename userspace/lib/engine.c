@@ -577,7 +577,8 @@ void engine_free(struct engine *e)
 		engine_run(e);
 	while (e->more && ++runs < FREE_RUNS);
 	getsockopt(e->fd, SOL_SOCKET, SO_LINGER, &linger, &len);
-	abort = engine_readable(e) || (e->more && e->state == WEBSOCKET_STATE_OPEN) || e->error == ETIMEDOUT || (linger.l_onoff && !linger.l_linger);
+	abort = engine_readable(e) || (e->more && e->state == WEBSOCKET_STATE_OPEN) || e->cut || e->error == ETIMEDOUT ||
+		(linger.l_onoff && !linger.l_linger);
 	if (!abort)
 		engine_shutdown(e, WS_CLOSE_NORMAL);
 	e->transport->close(e->ctx, abort);

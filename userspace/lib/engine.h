@@ -80,6 +80,7 @@ struct ahead {
  * @more: reading stopped at GONE_MAX, engine_run() is due
  * @eof: the end without Close was reported: it stays so
  * @rest, @rest_off, @rest_len: a frame begun on the wire, sent before anything else; NULL: none
+ * @cut: the rest of a frame begun on the wire was lost: what came behind it would be taken for that rest, so nothing is sent
  * @pong: a pong that waits behind it: its length, then its payload; NULL: none
  * @in_hand: the program was given a message and has not come back for more
  * @ending: what ends the messages, enum ws_failure or ENDING_CLOSE, found but not acted on (ENDING IN ORDER in kmod/control.c)
@@ -119,6 +120,7 @@ struct engine {
 	u8 ending;
 
 	u8 tx_opcode;
+	bool cut;
 	bool fin_due, fin_sent;
 	u16 sent_code, peer_code;
 	u8 *rest;

@@ -43,6 +43,7 @@ static int write_failed(struct engine *e, int err)
 {
 	if (!engine_rx_ended(e) && !e->eof)
 		engine_set_error(e, -err);
+	e->cut |= e->rest && !e->fin_sent;
 	free(e->rest);
 	e->rest = NULL;
 	e->rest_len = 0;
@@ -76,13 +77,17 @@ static int write_frames(struct engine *e, const struct iovec *iov, int count, bo
 	size_t size = 0;
 	ssize_t n;
 
+	if (e->cut)
+		return -EPIPE;
 	for (int i = 0; i < count; i++)
 		size += iov[i].iov_len;
 	n = e->transport->write(e->ctx, iov, count, more);
 	if (n < 0)
 		return n == -EAGAIN ? n : write_failed(e, n);
-	if ((size_t)n < size && !rest_add(e, iov, count, n))
+	if ((size_t)n < size && !rest_add(e, iov, count, n)) {
+		e->cut = true;
 		return write_failed(e, -ENOMEM);
+	}
 	return 0;
 }
 
