@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /* The user-space engine over a transport that does what sockets rarely do. */
+#include <netinet/in.h>
+#include <poll.h>
 #include <sys/wait.h>
 
 #include "fake.h"
@@ -181,6 +183,51 @@ static void last_message_and_close_in_one_read(void)
 }
 
 /*
+ * TCP
+ */
+
+/* A connection over loopback: [0] is a server's. */
+static void tcp_pair(int fd[2])
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(addr);
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+
+	fd[1] = socket(AF_INET, SOCK_STREAM, 0);
+	CHECK(!bind(listener, (void *)&addr, len) && !listen(listener, 1) && !getsockname(listener, (void *)&addr, &len), "listen");
+	CHECK(!connect(fd[1], (void *)&addr, len), "connect");
+	fd[0] = accept(listener, NULL, NULL);
+	CHECK(fd[0] >= 0, "accept");
+	close(listener);
+}
+
+/* An urgent byte is one of the stream. */
+static void urgent_byte(void)
+{
+	static const char frame[] = "\x82\x85\0\0\0\0hello";
+	struct kws_message msg;
+	struct kws_conn *c;
+	char buf[10];
+	ssize_t n;
+	int fd[2];
+
+	for (size_t urgent = 1; urgent < sizeof(frame); urgent++) {
+		struct pollfd p;
+
+		tcp_pair(fd);
+		c = kws_conn_new(fd[0], NULL, KWS_ENGINE_USER);
+		CHECK(send(fd[1], frame, urgent, MSG_OOB) == (ssize_t)urgent, "send");
+		send(fd[1], frame + urgent, sizeof(frame) - 1 - urgent, 0);
+		p = (struct pollfd){ .fd = fd[0], .events = POLLIN };
+		for (n = -EAGAIN; n == -EAGAIN && poll(&p, 1, 1000) == 1;)
+			n = kws_conn_recv(c, buf, sizeof(buf), MSG_DONTWAIT, &msg);
+		CHECK(n == 5 && msg.end && !memcmp(buf, "hello", 5), "%zd, byte %zu urgent", n, urgent);
+		kws_conn_free(c);
+		close(fd[1]);
+	}
+}
+
+/*
  * Masking keys
  */
 
@@ -290,6 +337,7 @@ static const struct tap_test tests[] = {
 	{ "a batch that waits reads what comes", unread_byte_and_a_batch },
 	{ "nothing is sent behind a frame that is cut off for want of memory", no_memory_amid_a_frame },
 	{ "the last message and Close in one read, behind our Close", last_message_and_close_in_one_read },
+	{ "urgent bytes are of the stream", urgent_byte },
 	{ "a child's masking keys are not its parent's", keys_after_fork },
 	{ "without random numbers nothing is sent", no_keys },
 	{ "kws_conn_configure(c, NULL): the defaults", defaults_again },

@@ -91,6 +91,7 @@ static void *serve(void *arg)
 	int fd = accept(listener, NULL, NULL);
 	struct kws_conn *c = kws_tls_conn_accept(fd, server_tls, &s->opt);
 	struct kws_message msg;
+	int on = 0;
 
 	s->error = c ? 0 : errno;
 	if (!c) {
@@ -98,6 +99,7 @@ static void *serve(void *arg)
 		return NULL;
 	}
 	CHECK(kws_conn_engine(c) == KWS_ENGINE_USER, "which engine");
+	CHECK(!getsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, &(socklen_t){ sizeof(on) }) && on, "an urgent byte would be taken out");
 	while ((s->last = kws_conn_recv(c, buf, sizeof(buf), 0, &msg)) >= 0 && !kws_is_end(&msg))
 		if (kws_conn_send(c, msg.begin ? msg.opcode : 0, buf, s->last, msg.end ? 0 : MSG_MORE) != s->last)
 			break;

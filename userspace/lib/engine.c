@@ -559,6 +559,8 @@ struct engine *engine_new(int fd, const struct websocket_config *config)
 		return NULL;
 	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	/* the stream has no urgent byte: one that TCP takes out would be missing in a message */
+	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 	return engine_new_over(fd, config, &socket_transport, (void *)(intptr_t)fd);
 }
 

@@ -284,6 +284,8 @@ struct kws_conn *kws_tls_conn_new(struct kws_handshake *hs)
 		return NULL;
 	}
 	setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	/* as engine_new() */
+	setsockopt(l->fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 	c = kws_layer_conn(l->fd, config, &transport, l);
 	if (c)
 		kws_layer_take(hs);
