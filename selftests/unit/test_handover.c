@@ -17,6 +17,7 @@
 
 #define MANY	300	/* more than go in one part */
 #define NOBODY	65534	/* another user */
+#define LONG	"our-rather-long-chat-service-name-for-everybody.socket"
 
 /* A pipe with a number in it; its reading end. */
 static int numbered(int number)
@@ -420,13 +421,23 @@ static int stored_child(void)
 
 	snprintf(pid, sizeof(pid), "%d", getpid());
 	setenv("LISTEN_PID", pid, 1);
-	setenv("LISTEN_FDS", "2", 1);
-	setenv("LISTEN_FDNAMES", "client-7:state", 1);
-	dup2(numbered(7), 3);
-	dup2(numbered(8), 4);
+	setenv("LISTEN_FDS", "4", 1);
+	setenv("LISTEN_FDNAMES", "client-7:state:" LONG, 1);
+	for (int fd = 3; fd < 7; fd++)
+		dup2(numbered(fd + 4), fd);
 	h = kws_handover_stored();
-	if (!h || kws_handover_count(h) != 2 || kws_handover_take(h, 1, &name) != 4 || strcmp(name, "state"))
+	if (!h || kws_handover_count(h) != 4 || kws_handover_take(h, 1, &name) != 4 || strcmp(name, "state"))
 		return 1;
+	/* a name that cannot be handed on; nobody is waited for */
+	if (kws_handover_send(h, "/nowhere/sock", -1) != -EINVAL)
+		return 4;
+	if (kws_handover_take(h, 2, &name) != 5 || strcmp(name, LONG))
+		return 5;
+	for (int i = 0; i < MANY; i++)
+		if (kws_handover_add(h, 0, "more") < 0)
+			return 6;
+	if (strcmp(name, LONG) || kws_handover_take(h, 3, &name) != 6 || strcmp(name, "socket"))
+		return 7;
 	if (read(4, &number, sizeof(number)) != sizeof(number) || number != 8 || getenv("LISTEN_FDS"))
 		return 2;
 	return kws_handover_count(kws_handover_stored()) ? 3 : 0;

@@ -36,7 +36,7 @@
 struct entry {
 	int fd;			/* -1: taken */
 	bool ours;		/* to be closed with the handover */
-	char name[NAME];
+	char *name;		/* of any length, if the service manager gave it */
 };
 
 struct kws_handover {
@@ -81,9 +81,11 @@ void kws_handover_free(struct kws_handover *h)
 {
 	if (!h)
 		return;
-	for (unsigned int i = 0; i < h->count; i++)
+	for (unsigned int i = 0; i < h->count; i++) {
 		if (h->entries[i].ours && h->entries[i].fd >= 0)
 			close(h->entries[i].fd);
+		free(h->entries[i].name);
+	}
 	drop_state(h);
 	free(h->entries);
 	free(h);
@@ -100,8 +102,9 @@ static int add(struct kws_handover *h, int fd, const char *name, bool ours)
 		h->entries = entries;
 		h->room = room;
 	}
-	h->entries[h->count] = (struct entry){ .fd = fd, .ours = ours };
-	snprintf(h->entries[h->count].name, NAME, "%s", name);
+	h->entries[h->count] = (struct entry){ .fd = fd, .ours = ours, .name = strdup(name) };
+	if (!h->entries[h->count].name)
+		return -ENOMEM;
 	return h->count++;
 }
 
@@ -299,16 +302,25 @@ static int send_part(int sock, const struct part *part, const int *fds, int limi
 	return err == -ETIMEDOUT && !part->count ? take_back(sock) : err;
 }
 
+/* Some names of the service manager's do not fit a part. */
+static int check_names(const struct kws_handover *h)
+{
+	for (unsigned int i = 0; i < h->count; i++)
+		if (h->entries[i].fd >= 0 && !name_valid(h->entries[i].name))
+			return -EINVAL;
+	return 0;
+}
+
 static int send_all(struct kws_handover *h, int sock, int limit_ms)
 {
 	struct part part = { .magic = MAGIC };
-	int fds[PART], err = 0;
+	int fds[PART], err = check_names(h);
 
 	for (unsigned int i = 0; !err && i < h->count; i++) {
 		if (h->entries[i].fd < 0)
 			continue;
 		fds[part.count] = h->entries[i].fd;
-		memcpy(part.names[part.count++], h->entries[i].name, NAME);
+		snprintf(part.names[part.count++], NAME, "%s", h->entries[i].name);
 		if (part.count == PART) {
 			err = send_part(sock, &part, fds, limit_ms);
 			part.count = 0;
@@ -474,8 +486,11 @@ static int listen_at(const char *path)
 int kws_handover_send(struct kws_handover *h, const char *path, int timeout_ms)
 {
 	struct timeval limit = { STALL_MS / 1000, STALL_MS % 1000 * 1000 };
-	int listener = listen_at(path), sock = -1, err;
+	int listener, sock = -1, err = check_names(h);
 
+	if (err)
+		return err;
+	listener = listen_at(path);
 	if (listener < 0)
 		return listener;
 	err = wait_readable(listener, timeout_ms);
@@ -611,12 +626,13 @@ struct kws_handover *kws_handover_stored(void)
 		return h;
 	for (int fd = FIRST; fd < FIRST + atoi(count); fd++) {
 		size_t len = names ? strcspn(names, ":") : 0;
-		char name[256];
+		char *name = len ? strndup(names, len) : strdup("socket");
+		int err = name ? add(h, fd, name, true) : -ENOMEM;
 
-		snprintf(name, sizeof(name), "%.*s", (int)len, names ? names : "");
+		free(name);
 		names = names && names[len] ? names + len + 1 : NULL;
 		fcntl(fd, F_SETFD, FD_CLOEXEC);
-		if (add(h, fd, *name ? name : "socket", true) < 0) {
+		if (err < 0) {
 			kws_handover_free(h);
 			errno = ENOMEM;
 			return NULL;

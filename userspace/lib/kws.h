@@ -522,8 +522,9 @@ KWS_API int kws_handover_take(struct kws_handover *h, unsigned int index, const 
  *
  * Returns when the successor has all of it. Messages that come meanwhile wait in their sockets; the kernel answers the pings.
  *
- * Return: 0; -ETIMEDOUT: nobody came, or who came stalled for 10 s; -EPERM: somebody else's process came; or what the socket
- * calls say. On errors everything is still here.
+ * Return: 0; -ETIMEDOUT: nobody came, or who came stalled for 10 s; -EPERM: somebody else's process came; -EINVAL: a descriptor of
+ * kws_handover_stored() has a name that kws_handover_add() would not take; or what the socket calls say. On errors everything is
+ * still here.
  */
 KWS_API int kws_handover_send(struct kws_handover *h, const char *path, int timeout_ms);
 
@@ -559,6 +560,10 @@ KWS_API int kws_handover_forget(const char *name);
 
 /**
  * kws_handover_stored - what the service manager kept ($LISTEN_FDS), sockets that it listens on for us among it
+ *
+ * Names are the manager's, of up to 255 bytes; that of a socket unit is the whole name of the unit if FileDescriptorName= gives no
+ * other.
+ *
  * Return: the handover, perhaps empty; NULL with errno ENOMEM.
  */
 KWS_API struct kws_handover *kws_handover_stored(void);
