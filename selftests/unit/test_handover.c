@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -89,6 +91,39 @@ static void over_a_path(void)
 	CHECK(!status, "the sender's status is %d", status);
 	CHECK(access("sock", F_OK), "the socket is still there");
 	kws_handover_free(got);
+	kws_handover_free(h);
+	CHECK(!chdir("/") && !rmdir(path), "rmdir");
+}
+
+static int umasks;
+
+/* The library's, were it to use it: other threads make files meanwhile. */
+mode_t umask(mode_t mask)
+{
+	umasks++;
+	return syscall(SYS_umask, mask);
+}
+
+static void mode_of_the_socket(void)
+{
+	struct kws_handover *h = kws_handover_new();
+	char path[] = "/tmp/kws.XXXXXX";
+	struct stat st = { 0 };
+	int status = -1;
+	pid_t pid;
+
+	CHECK(mkdtemp(path) && !chdir(path), "mkdtemp");
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		syscall(SYS_umask, 0);
+		_exit(kws_handover_send(h, "sock", 1000) != -ETIMEDOUT ? 1 : umasks ? 2 : 0);
+	}
+	for (int i = 0; i < 500 && stat("sock", &st); i++)
+		usleep(1000);
+	CHECK(st.st_mode == (S_IFSOCK | 0600), "mode %o", st.st_mode);
+	waitpid(pid, &status, 0);
+	CHECK(!status, "status %#x", status);
 	kws_handover_free(h);
 	CHECK(!chdir("/") && !rmdir(path), "rmdir");
 }
@@ -464,6 +499,7 @@ static void from_the_manager(void)
 
 static const struct tap_test tests[] = {
 	{ "300 descriptors and a state over a path", over_a_path },
+	{ "the socket is for its owner alone, and the process's umask stays", mode_of_the_socket },
 	{ "nobody there", nobody_there },
 	{ "what is no handover", not_a_handover },
 	{ "a predecessor of another user", of_another_user },

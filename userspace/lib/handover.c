@@ -466,7 +466,6 @@ static int listen_at(const char *path)
 {
 	struct sockaddr_un un;
 	int err = address(&un, path), sock;
-	mode_t mask;
 
 	if (err)
 		return err;
@@ -474,9 +473,8 @@ static int listen_at(const char *path)
 	if (sock < 0)
 		return -errno;
 	unlink(path);
-	mask = umask(0177);
-	err = bind(sock, (struct sockaddr *)&un, sizeof(un)) || listen(sock, 1) ? -errno : 0;
-	umask(mask);
+	/* Linux gives its mode to what bind() makes; umask() would be every thread's */
+	err = fchmod(sock, 0600) || bind(sock, (struct sockaddr *)&un, sizeof(un)) || listen(sock, 1) ? -errno : 0;
 	if (!err)
 		return sock;
 	close(sock);
