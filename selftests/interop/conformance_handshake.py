@@ -56,14 +56,17 @@ def bad():
     for method in ('POST', 'HEAD', 'PUT', 'DELETE', 'OPTIONS'):
         yield f'{method}', request(f'{method} /chat HTTP/1.1'), (405,)
     yield 'an unknown method', request('FOO /chat HTTP/1.1'), (400, 405, 501)
-    for version in ('HTTP/1.0', 'HTTP/0.9', 'HTTP/2.0', 'HTTP/1.2x', 'HTTP/', 'http/1.1', 'HTTP/1,1'):
+    for version in ('HTTP/1.0', 'HTTP/0.9', 'HTTP/2.0', 'HTTP/1.2x', 'HTTP/', 'http/1.1', 'HTTP/1,1', 'RTSP/1.1', 'ICE/1.1'):
         yield f'version {version}', request(f'GET /chat {version}'), (400, 505)
     yield 'no version', request('GET /chat'), (400, 505)
     yield 'HTTP/2', b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', (400, 405, 505)
-    for target in ('*', 'chat', 'server.example:80', '/a b', '/chat#fragment', 'ftp://x/', ''):
+    for target in ('*', 'chat', 'server.example:80', '/a b', '/chat#fragment', 'ftp://x/', '', 'http://', 'http:///x', 'http://:80/',
+                   'http://u:p@b/'):
         yield f'target "{target}"', request(f'GET {target} HTTP/1.1'), (400,)
     yield 'no Host', request(Host=None), (400,)
     yield 'an empty Host', request(Host=''), (400,)
+    for host in ('a b@c/d?e', 'a, b', 'a/', 'a:b', ':80', '[::1', '::1', 'a%zz'):
+        yield f'Host: {host}', request(Host=host), (400,)
     yield 'Host twice', request(more=['Host: other.example']), (400,)
     yield 'no Upgrade', request(Upgrade=None), (400, 426)
     yield 'another Upgrade', request(Upgrade='h2c'), (400, 426)

@@ -34,6 +34,23 @@ static int on_target(llhttp_t *parser, const char *at, size_t len)
 	return stop_if_failed(head);
 }
 
+/* RFC 9112 2.3: "HTTP/" is before it; the parser takes some other names too, and says nothing of them. */
+static int on_version(llhttp_t *parser, const char *at, size_t len)
+{
+	struct head *head = head_of(parser);
+	size_t here = at - head->piece < 5 ? at - head->piece : 5;
+
+	(void)len;
+	/* only of its first bytes, which may come alone */
+	if (head->versioned)
+		return 0;
+	head->versioned = true;
+	if (!memcmp(at - here, "HTTP/" + 5 - here, here) && !memcmp(head->before + here, "HTTP/", 5 - here))
+		return 0;
+	head->wrong = "the protocol is not HTTP";
+	return HPE_USER;
+}
+
 static int on_element_complete(llhttp_t *parser)
 {
 	return end_of_text(head_of(parser));
@@ -45,7 +62,7 @@ static int on_name_complete(llhttp_t *parser)
 	struct head *head = head_of(parser);
 
 	if (!head->begun || head->text.len == head->header[head->headers - 1].name) {
-		head->nameless = true;
+		head->wrong = "a header without a name";
 		return HPE_USER;
 	}
 	return end_of_text(head);
@@ -116,6 +133,7 @@ static int on_headers_complete(llhttp_t *parser)
 static const llhttp_settings_t settings = {
 	.on_url = on_target,
 	.on_url_complete = on_element_complete,
+	.on_version = on_version,
 	.on_header_field = on_name,
 	.on_header_field_complete = on_name_complete,
 	.on_header_value = on_value,
@@ -147,9 +165,14 @@ void head_reset(struct head *head)
 
 int head_feed(struct head *head, const char *bytes, size_t len, size_t *used)
 {
-	llhttp_errno_t err = llhttp_execute(&head->parser, bytes, len);
+	size_t keep = len < sizeof(head->before) ? len : sizeof(head->before);
+	llhttp_errno_t err;
 
+	head->piece = bytes;
+	err = llhttp_execute(&head->parser, bytes, len);
 	*used = len;
+	memmove(head->before, head->before + keep, sizeof(head->before) - keep);
+	memcpy(head->before + sizeof(head->before) - keep, bytes + len - keep, keep);
 	if (err == HPE_OK)
 		return 0;
 	*used = llhttp_get_error_pos(&head->parser) - bytes;
@@ -157,15 +180,15 @@ int head_feed(struct head *head, const char *bytes, size_t len, size_t *used)
 		return 1;
 	if (head->text.failed)
 		return -ENOMEM;
-	return err == HPE_USER && !head->nameless ? -E2BIG : -EBADMSG;
+	return err == HPE_USER && !head->wrong ? -E2BIG : -EBADMSG;
 }
 
 const char *head_error(const struct head *head)
 {
 	const char *reason = llhttp_get_error_reason(&head->parser);
 
-	if (head->nameless)
-		return "a header without a name";
+	if (head->wrong)
+		return head->wrong;
 	return reason && *reason ? reason : "malformed";
 }
 

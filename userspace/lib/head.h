@@ -25,7 +25,9 @@
  * @target: where the request target starts
  * @begun: the element being read has started
  * @complete: the empty line was seen
- * @nameless: a line began with its colon
+ * @wrong: what is refused here though the parser does not mind; NULL: nothing
+ * @versioned: the version has begun
+ * @piece, @before: the bytes being parsed, and the last ones before them
  */
 struct head {
 	llhttp_t parser;
@@ -36,7 +38,10 @@ struct head {
 	unsigned int headers, size;
 	bool begun;
 	bool complete;
-	bool nameless;
+	const char *wrong;
+	bool versioned;
+	const char *piece;
+	char before[5];
 };
 
 /* A position in the comma-separated elements of all header lines of one name (RFC 9110 5.6.1). */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /* The server's side: is the request an acceptable upgrade (RFC 6455 4.2.1), and the answer to it (4.2.2). */
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -141,11 +142,58 @@ static bool has_body(const struct head *head)
 	return head_get(head, "Transfer-Encoding", 0) || (length && strspn(length, "0") != strlen(length));
 }
 
-/* RFC 9112 3.2: origin-form or absolute-form; RFC 6455 3: no fragment. */
+/* RFC 3986 3.2.2: the characters of a reg-name. Return: how many. */
+static size_t name_length(const char *s, size_t len)
+{
+	static const char chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,;=";
+	size_t n = 0;
+
+	for (;;) {
+		if (n < len && memchr(chars, s[n], sizeof(chars) - 1))
+			n++;
+		else if (n + 2 < len && s[n] == '%' && isxdigit((unsigned char)s[n + 1]) && isxdigit((unsigned char)s[n + 2]))
+			n += 3;
+		else
+			return n;
+	}
+}
+
+/* "[address]". Return: how many characters; 0: no such thing. */
+static size_t literal_length(const char *s, size_t len)
+{
+	unsigned char address[sizeof(struct in6_addr)];
+	const char *end = memchr(s, ']', len);
+	char text[INET6_ADDRSTRLEN];
+
+	if (*s != '[' || !end || (size_t)(end - s) > sizeof(text))
+		return 0;
+	memcpy(text, s + 1, end - s - 1);
+	text[end - s - 1] = 0;
+	return inet_pton(AF_INET6, text, address) == 1 ? end + 1 - s : 0;
+}
+
+/* RFC 9110 7.2, 4.2.1: a host that is not empty, and perhaps a port. */
+static bool host_is_valid(const char *s, size_t len)
+{
+	size_t n = len ? literal_length(s, len) : 0;
+
+	n = n ? n : name_length(s, len);
+	if (!n || (n < len && s[n] != ':'))
+		return false;
+	for (n++; n < len; n++)
+		if (!isdigit((unsigned char)s[n]))
+			return false;
+	return true;
+}
+
+/* RFC 9112 3.2: origin-form or absolute-form; RFC 9110 4.2.4: without user information; RFC 6455 3: no fragment. */
 static bool target_is_valid(const char *target)
 {
-	return (*target == '/' || !strncasecmp(target, "http://", 7) || !strncasecmp(target, "https://", 8)) &&
-	       !strchr(target, '#');
+	size_t scheme = !strncasecmp(target, "http://", 7) ? 7 : !strncasecmp(target, "https://", 8) ? 8 : 0;
+
+	if (strchr(target, '#'))
+		return false;
+	return *target == '/' || (scheme && host_is_valid(target + scheme, strcspn(target + scheme, "/?")));
 }
 
 /* What any HTTP/1.1 request needs that this library can answer at all. True: it was refused. */
@@ -162,6 +210,8 @@ static bool refuse_as_http(struct kws_handshake *hs)
 		refuse(hs, -EBADMSG, 400, why);						/* RFC 6455 11.3 */
 	} else if (!host || !*host) {
 		refuse(hs, -EBADMSG, 400, "no Host header");				/* RFC 6455 4.2.1, 2 */
+	} else if (!host_is_valid(host, strlen(host))) {
+		refuse(hs, -EBADMSG, 400, "the Host header names no host");		/* RFC 9112 3.2 */
 	} else if (!target_is_valid(head_target(head))) {
 		refuse(hs, -EBADMSG, 400, "the request target is neither a path nor an http URL");
 	} else if (has_body(head)) {
