@@ -227,6 +227,44 @@ static void urgent_byte(void)
 	}
 }
 
+/* TCP calls a reset behind FIN EPIPE, and says nothing of it to who reads. */
+static void reset_behind_fin(void)
+{
+	static const char frame[] = "\x81\x83\0\0\0\0one";
+	struct linger now = { .l_onoff = 1 };
+
+	for (int what = 0; what < 4; what++) {
+		struct kws_message msg;
+		struct kws_conn *c;
+		char buf[10];
+		ssize_t n;
+		int fd[2];
+
+		tcp_pair(fd);
+		c = kws_conn_new(fd[0], NULL, KWS_ENGINE_USER);
+		send(fd[1], frame, sizeof(frame) - 1, 0);
+		CHECK(!shutdown(fd[1], SHUT_WR), "shutdown");
+		/* the first read takes FIN, or the reset is there as well */
+		if (what & 1)
+			kws_conn_run(c);
+		setsockopt(fd[1], SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+		close(fd[1]);
+		if (what & 2) {
+			n = kws_conn_send(c, WEBSOCKET_OP_TEXT, "x", 1, 0);
+			CHECK(n == -ECONNRESET, "%zd of the first send, %d", n, what);
+		}
+		n = kws_conn_recv(c, buf, sizeof(buf), MSG_DONTWAIT, &msg);
+		CHECK(n == 3, "%zd bytes, %d", n, what);
+		for (int i = 0; i < 2; i++) {
+			n = kws_conn_recv(c, buf, sizeof(buf), MSG_DONTWAIT, &msg);
+			CHECK(n == -ECONNRESET, "%zd of recv, %d", n, what);
+		}
+		n = kws_conn_send(c, WEBSOCKET_OP_TEXT, "x", 1, 0);
+		CHECK(n == -ECONNRESET, "%zd of send, %d", n, what);
+		kws_conn_free(c);
+	}
+}
+
 /*
  * Masking keys
  */
@@ -338,6 +376,7 @@ static const struct tap_test tests[] = {
 	{ "nothing is sent behind a frame that is cut off for want of memory", no_memory_amid_a_frame },
 	{ "the last message and Close in one read, behind our Close", last_message_and_close_in_one_read },
 	{ "urgent bytes are of the stream", urgent_byte },
+	{ "a reset behind FIN is one", reset_behind_fin },
 	{ "a child's masking keys are not its parent's", keys_after_fork },
 	{ "without random numbers nothing is sent", no_keys },
 	{ "kws_conn_configure(c, NULL): the defaults", defaults_again },

@@ -255,6 +255,21 @@ void engine_set_error(struct engine *e, int error)
 		e->error = error;
 }
 
+void engine_look_for_reset(struct engine *e)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+	int err = 0;
+
+	/* ws_mirror_error() */
+	if (!e->ended || e->eof || e->ending || engine_rx_ended(e) || getsockopt(e->fd, IPPROTO_TCP, TCP_INFO, &info, &len) ||
+	    info.tcpi_state != TCP_CLOSE)
+		return;
+	len = sizeof(err);
+	if (!getsockopt(e->fd, SOL_SOCKET, SO_ERROR, &err, &len) && err)
+		engine_set_error(e, err == EPIPE ? ECONNRESET : err);
+}
+
 /* Fails the connection (RFC 6455 7.1.7), once. */
 void engine_fail(struct engine *e, enum ws_failure failure)
 {

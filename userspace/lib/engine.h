@@ -206,6 +206,8 @@ void engine_ask(struct engine *e);
 /* The program was given a message. */
 void engine_in_hand(struct engine *e);
 void engine_set_error(struct engine *e, int error);
+/* TCP says nothing of a reset behind the peer's FIN to who reads: looks for one. */
+void engine_look_for_reset(struct engine *e);
 void engine_info(const struct engine *e, struct websocket_info *info);
 /* Return: 0, or the errno of getrandom(): nothing may be sent by the clock instead. */
 int engine_random(u32 *number);

@@ -286,6 +286,7 @@ static bool receive(struct engine *e, struct take *t, int flags, unsigned int ma
 /* The end of the stream, which is final: the same result every time. False: it has not come. */
 static bool at_end(struct engine *e, struct kws_message *msg, ssize_t *ret)
 {
+	engine_look_for_reset(e);
 	*ret = -e->error;
 	if (e->error && !e->eof)
 		return true;
