@@ -182,6 +182,73 @@ static void last_message_and_close_in_one_read(void)
 	fake_end();
 }
 
+/* The frames that were sent: their payload, and whether Close is the last. */
+static size_t payload_sent(bool *closed)
+{
+	size_t at = 0, sum = 0;
+	struct ws_header h;
+
+	*closed = false;
+	while (at < fake.out_len && ws_frame_decode(&h, fake.out + at, fake.out_len - at, true, 0) > 0) {
+		at += h.size + h.len;
+		*closed = h.opcode == WS_OP_CLOSE;
+		sum += *closed ? 0 : h.len;
+	}
+	CHECK(at == fake.out_len, "%zu bytes cut off", at - fake.out_len);
+	return sum;
+}
+
+/* Who frees the connection at the end must not lose what TCP had no room for. */
+static void end_with_no_room(void)
+{
+	struct kws_message msg;
+	bool closed;
+
+	/* the peer's Close; or ours, too */
+	for (int ours = 0; ours < 2; ours++) {
+		fake_begin(NULL);
+		fake.room = 1000;
+		CHECK(fake_send(WS_OP_BINARY, 50000, 0) == 50000, "send");
+		if (ours)
+			fake_send_close();
+		fake_frame(WS_OP_CLOSE, "\x03\xe8", 2);
+		for (int i = 0; i < 3; i++) {
+			CHECK(fake_recv(MSG_DONTWAIT, &msg) == -EAGAIN, "the end with %zu bytes out", fake.out_len);
+			CHECK(!engine_pending(fake.e), "pending with %zu bytes out", fake.out_len);
+			CHECK(engine_events(fake.e) & POLLOUT, "events %#x", engine_events(fake.e));
+			fake.room = 1000;
+		}
+		fake.in_ended = true;
+		CHECK(fake_recv(MSG_DONTWAIT, &msg) == -EAGAIN, "the end because of the peer's FIN");
+		CHECK(!engine_pending(fake.e), "pending because of the peer's FIN");
+		fake.room = SIZE_MAX;
+		engine_run(fake.e);
+		CHECK(engine_pending(fake.e), "not pending");
+		CHECK(fake_recv(MSG_DONTWAIT, &msg) == 0 && kws_is_end(&msg) && msg.close_code == 1000, "no end");
+		fake_end();
+		CHECK(!fake.aborted && payload_sent(&closed) == 50000 && closed, "%zu bytes, Close %d", payload_sent(&closed), closed);
+	}
+}
+
+/* It does not go on for ever. */
+static void end_with_no_room_ever(void)
+{
+	const struct websocket_config cfg = { .close_timeout_ms = 500 };
+	struct kws_message msg;
+
+	fake_begin(&cfg);
+	fake.room = 1000;
+	CHECK(fake_send(WS_OP_BINARY, 50000, 0) == 50000, "send");
+	fake_frame(WS_OP_CLOSE, "\x03\xe8", 2);
+	CHECK(fake_recv(MSG_DONTWAIT, &msg) == -EAGAIN, "the end at once");
+	CHECK(engine_timeout(fake.e) == 500, "%d ms", engine_timeout(fake.e));
+	fake.ms += 499;
+	CHECK(fake_recv(MSG_DONTWAIT, &msg) == -EAGAIN, "the end too early");
+	fake.ms += 1;
+	CHECK(fake_recv(MSG_DONTWAIT, &msg) == 0 && kws_is_end(&msg) && msg.close_code == 1000, "no end");
+	fake_end();
+}
+
 /*
  * TCP
  */
@@ -375,6 +442,8 @@ static const struct tap_test tests[] = {
 	{ "a batch that waits reads what comes", unread_byte_and_a_batch },
 	{ "nothing is sent behind a frame that is cut off for want of memory", no_memory_amid_a_frame },
 	{ "the last message and Close in one read, behind our Close", last_message_and_close_in_one_read },
+	{ "the end while the last frame and Close have no room", end_with_no_room },
+	{ "the end though they never get it", end_with_no_room_ever },
 	{ "urgent bytes are of the stream", urgent_byte },
 	{ "a reset behind FIN is one", reset_behind_fin },
 	{ "a child's masking keys are not its parent's", keys_after_fork },

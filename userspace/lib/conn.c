@@ -183,11 +183,8 @@ int kws_conn_run(struct kws_conn *c)
 bool kws_conn_pending(const struct kws_conn *c)
 {
 	struct pollfd p = { .fd = c->fd, .events = POLLIN };
-	const struct engine *e = c->engine;
 
-	if (e)
-		return engine_readable(e) || e->error || e->ending || e->ended || engine_rx_ended(e);
-	return poll(&p, 1, 0) > 0;
+	return c->engine ? engine_pending(c->engine) : poll(&p, 1, 0) > 0;
 }
 
 /* A batch says of its last message what kws_conn_recv() would. */

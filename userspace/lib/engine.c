@@ -457,6 +457,11 @@ short engine_events(const struct engine *e)
 	return events | (e->transport->events ? e->transport->events(e->ctx) : 0);
 }
 
+bool engine_pending(const struct engine *e)
+{
+	return engine_readable(e) || e->error || e->ending || ((e->ended || engine_rx_ended(e)) && !engine_closing(e));
+}
+
 short engine_poll(const struct engine *e)
 {
 	struct pollfd p = { .fd = e->fd, .events = POLLOUT | POLLRDHUP };
@@ -467,7 +472,7 @@ short engine_poll(const struct engine *e)
 		mask = (mask & ~POLLERR) | POLLIN;
 	else if (error)
 		mask |= POLLIN | POLLERR;
-	else if (e->ending || engine_rx_ended(e) || e->ended)
+	else if (engine_pending(e))
 		mask |= POLLIN;
 	if (e->ending || engine_rx_ended(e))
 		mask |= POLLRDHUP;

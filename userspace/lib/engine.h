@@ -159,6 +159,15 @@ static inline bool engine_rx_ended(const struct engine *e)
 	return e->state >= WEBSOCKET_STATE_CLOSE_RECEIVED;
 }
 
+/*
+ * Both Closes are there, but ours, or what goes before it, has no room in TCP yet: the end is not said, because the program may then
+ * free the connection. close_timeout() bounds it.
+ */
+static inline bool engine_closing(const struct engine *e)
+{
+	return engine_rx_ended(e) && e->rest && !e->error && e->close_waits && !e->fin_sent;
+}
+
 static inline const u8 *engine_at(const struct engine *e, u64 off)
 {
 	return e->buf + e->start + (off - e->head);
@@ -179,6 +188,8 @@ void engine_run(struct engine *e);
 short engine_events(const struct engine *e);
 /* What poll() of the module's socket would show. */
 short engine_poll(const struct engine *e);
+/* A receive has something to say. */
+bool engine_pending(const struct engine *e);
 /* Blocks until the descriptor is ready or a timer is due. Return: 0; -EAGAIN: must not or no longer block; -EINTR. */
 int engine_wait(struct engine *e, bool sending, int flags, u64 *deadline);
 void engine_consume(struct engine *e, u64 n);

@@ -290,6 +290,8 @@ static bool at_end(struct engine *e, struct kws_message *msg, ssize_t *ret)
 	*ret = -e->error;
 	if (e->error && !e->eof)
 		return true;
+	if (engine_closing(e))
+		return false;
 	*ret = 0;
 	*msg = (struct kws_message){ .opcode = WEBSOCKET_OP_CLOSE, .close_code = WS_CLOSE_ABNORMAL };
 	if (engine_rx_ended(e) && !e->eof)
