@@ -163,6 +163,50 @@ static void no_memory_amid_a_frame(void)
 }
 
 /*
+ * Streaming
+ */
+
+/* What of it carries nothing is no reason to call recv. */
+static void nothing_behind_a_part(void)
+{
+	const struct websocket_config cfg = { .flags = WEBSOCKET_F_PING, .max_message = 1 << 30 };
+	const size_t size = HOLD_MAX - 10;
+	struct kws_message msg;
+	struct iovec iov;
+	size_t got = 0;
+
+	fake_begin(&cfg);
+	fake.in_len = ws_frame_encode(fake.in, WS_OP_BINARY, false, size, false, 0);
+	engine_run(fake.e);
+	for (size_t sent = 0; sent < size; sent += fake.in_len) {
+		fake.in_len = size - sent < sizeof(fake.in) ? size - sent : sizeof(fake.in);
+		fake.in_at = 0;
+		engine_read_on(fake.e);
+	}
+	while (got < size - 100) {
+		size_t n = size - 100 - got;
+
+		iov = (struct iovec){ fake.out, n < sizeof(fake.out) ? n : sizeof(fake.out) };
+		CHECK(engine_recv(fake.e, &iov, 1, MSG_DONTWAIT, &msg, NULL, NULL) == (ssize_t)iov.iov_len, "a part at %zu", got);
+		got += iov.iov_len;
+	}
+	fake.in_len = fake.in_at = 0;
+	fake_frame(WS_OP_PING, "ping", 4);
+	fake_frame(WS_OP_PONG, "pong", 4);
+	fake.in_len += ws_frame_encode(fake.in + fake.in_len, WS_OP_CONTINUATION, false, 0, false, 0);
+	engine_run(fake.e);
+	CHECK(fake.in_at == fake.in_len, "%zu bytes read", fake.in_at);
+	CHECK(fake_recv(MSG_DONTWAIT, &msg) == 100 && !msg.end, "the last part");
+	CHECK(engine_pending(fake.e) && fake_recv(MSG_DONTWAIT, &msg) == 4 && msg.opcode == WS_OP_PING, "the ping");
+	CHECK(!engine_pending(fake.e), "pending");
+	CHECK(fake_recv(MSG_DONTWAIT, &msg) == -EAGAIN, "nothing");
+	fake_frame(WS_OP_CONTINUATION, "end", 3);
+	CHECK(fake_recv(MSG_DONTWAIT, &msg) == 3 && msg.opcode == WS_OP_BINARY && msg.end, "the end of the message");
+	CHECK(!engine_pending(fake.e), "pending at the end");
+	fake_end();
+}
+
+/*
  * The end
  */
 
@@ -441,6 +485,7 @@ static const struct tap_test tests[] = {
 	{ "a send that waits reads what comes", unread_byte },
 	{ "a batch that waits reads what comes", unread_byte_and_a_batch },
 	{ "nothing is sent behind a frame that is cut off for want of memory", no_memory_amid_a_frame },
+	{ "frames that carry nothing behind a part of a message", nothing_behind_a_part },
 	{ "the last message and Close in one read, behind our Close", last_message_and_close_in_one_read },
 	{ "the end while the last frame and Close have no room", end_with_no_room },
 	{ "the end though they never get it", end_with_no_room_ever },

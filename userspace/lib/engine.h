@@ -241,6 +241,8 @@ void engine_scan(struct engine *e);
 void engine_drop(struct engine *e);
 bool engine_delivers(const struct engine *e, u8 opcode);
 void engine_enter(const struct engine *e, struct read_cursor *rd, const struct ws_header *h);
+/* Steps over frames at the cursor that carry nothing, so that they do not count as unread. Return: where it stands then. */
+u64 engine_step_over(const struct engine *e, struct read_cursor *rd, u64 off);
 
 /* engine_recv.c: batch NULL: one message */
 ssize_t engine_recv(struct engine *e, const struct iovec *iov, int count, int flags, struct kws_message *msg,

@@ -199,24 +199,6 @@ static void take_batch(const struct engine *e, struct take *t, unsigned int max)
 	}
 }
 
-/* Steps over frames at the cursor that the scan has dealt with, so that they do not count as unread. Close has cut them off. */
-static void step_over(const struct engine *e, struct take *t)
-{
-	while (!t->rd.left && t->off >= e->ready && t->off < e->scan && t->off < e->tail) {
-		struct ws_header h;
-
-		if (!take_header(e, t, &h))
-			break;
-		if (ws_op_is_control(h.opcode))
-			t->off += h.len;
-		else if (h.len || h.fin)
-			break;
-		else
-			engine_enter(e, &t->rd, &h);
-		t->off += h.size;
-	}
-}
-
 /* The cursor becomes the connection's, the bytes before it are given up. */
 static void commit(struct engine *e, struct take *t)
 {
@@ -226,7 +208,7 @@ static void commit(struct engine *e, struct take *t)
 		else
 			t->rd.begun = true;
 	}
-	step_over(e, t);
+	t->off = engine_step_over(e, &t->rd, t->off);
 	e->read = t->rd;
 	engine_restart_timers(e);
 	engine_consume(e, t->off - e->head);

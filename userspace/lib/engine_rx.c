@@ -37,6 +37,28 @@ void engine_enter(const struct engine *e, struct read_cursor *rd, const struct w
 	rd->fin = h->fin;
 }
 
+u64 engine_step_over(const struct engine *e, struct read_cursor *rd, u64 off)
+{
+	/* the scan has dealt with them; Close has cut them off */
+	while (!rd->left && off < e->scan && off < e->tail) {
+		struct ws_header h;
+
+		if (ws_frame_decode(&h, engine_at(e, off), e->tail - off, !engine_client(e), rd->opcode) <= 0)
+			break;
+		if (ws_op_is_control(h.opcode)) {
+			if (off < e->ready && engine_delivers(e, h.opcode))
+				break;
+			off += h.len;
+		} else if (h.len || h.fin) {
+			break;
+		} else {
+			engine_enter(e, rd, &h);
+		}
+		off += h.size;
+	}
+	return off;
+}
+
 static enum ws_failure scan_control(struct engine *e, const struct ws_header *h, struct pass *pass)
 {
 	u8 payload[WS_CONTROL_MAX];
