@@ -8,7 +8,7 @@ HANDSHAKE_TESTS	:= $(basename $(wildcard test_handshake*.c))
 
 $(foreach t,$(HANDSHAKE_TESTS),\
 	$(eval SRCS_$t := $(wildcard ../../userspace/lib/*.c)) \
-	$(eval CFLAGS_$t := $(HANDSHAKE_FLAGS)) \
+	$(eval CFLAGS_$t := $(HANDSHAKE_FLAGS) -DLINGER_MOST_MS=2500) \
 	$(eval LIBS_$t := $(OUT)/llhttp.o -lnettle))
 
 # a name with two addresses

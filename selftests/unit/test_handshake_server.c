@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /* The server's handshake: every refusal, every segmentation, limits, and what a program may decide. */
+#include <time.h>
+
 #include "handshake.h"
+#include "layer.h"
 
 #define START		"GET /chat?room=1 HTTP/1.1\r\n"
 #define HOST		"Host: example.com\r\n"
@@ -508,6 +511,144 @@ static void plain_requests(void)
 	CHECK(t.status == 426, "a wrong upgrade: %s", t.answer);
 }
 
+/*
+ * A layer that keeps some of the answer back, as the kernel's TLS does
+ */
+
+static struct {
+	bool out;		/* it keeps nothing back */
+	unsigned int shutdowns;
+} kept;
+
+static int layer_no(void *ctx)
+{
+	(void)ctx;
+	return 0;
+}
+
+static ssize_t layer_recv(void *ctx, void *buf, size_t len, int flags)
+{
+	ssize_t n = recv(*(int *)ctx, buf, len, flags | MSG_DONTWAIT);
+
+	return n < 0 ? -errno : n;
+}
+
+static ssize_t layer_send(void *ctx, const void *buf, size_t len)
+{
+	ssize_t n = send(*(int *)ctx, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	return n < 0 ? -errno : n;
+}
+
+static bool layer_shutdown(void *ctx)
+{
+	(void)ctx;
+	kept.shutdowns++;
+	return kept.out;
+}
+
+static const char *layer_why(void *ctx)
+{
+	(void)ctx;
+	return "";
+}
+
+static void layer_free(void *ctx)
+{
+	(void)ctx;
+}
+
+static unsigned int now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* A handshake over it whose answer is sent. */
+static struct kws_handshake *refuse_over_layer(struct pair *p)
+{
+	static const struct kws_layer layer = {
+		.begin = layer_no, .recv = layer_recv, .send = layer_send, .shutdown = layer_shutdown, .attach = layer_no,
+		.why = layer_why, .free = layer_free,
+	};
+	struct kws_options opt = { .flags = KWS_F_NO_START };
+	struct kws_handshake *hs;
+	char answer[4096];
+
+	memset(&kept, 0, sizeof(kept));
+	*p = pair_open();
+	hs = kws_layer_accept(p->fd, &opt, &layer, &p->fd);
+	CHECK(hs, "kws_layer_accept");
+	CHECK(send(p->peer, START END, strlen(START END), 0) > 0 && readable(p->fd, 5000), "sending");
+	CHECK(kws_handshake_run(hs) == KWS_WANT_WRITE && kept.shutdowns, "%d, told %u times", kws_handshake_run(hs), kept.shutdowns);
+	CHECK(drain(p->peer, answer, sizeof(answer)) && !strncmp(answer, "HTTP/1.1 400 ", 13), "%s", answer);
+	return hs;
+}
+
+/* The layer sends @bytes more, one each 500 ms, and the client takes them. Return: milliseconds until the handshake was over. */
+static unsigned int trickle(struct kws_handshake *hs, struct pair *p, unsigned int bytes)
+{
+	unsigned int begin = now(), next = begin;
+
+	while (kws_handshake_run(hs) == KWS_WANT_WRITE && now() < begin + 10000) {
+		if (bytes && now() >= next) {
+			CHECK(send(p->fd, "x", 1, 0) == 1, "send");
+			next += 500;
+			bytes--;
+		}
+		usleep(5000);
+	}
+	return now() - begin;
+}
+
+static void layer_keeps_back(void)
+{
+	struct kws_handshake *hs;
+	unsigned int ms;
+	struct pair p;
+	char byte;
+
+	/* nothing goes: a second */
+	hs = refuse_over_layer(&p);
+	CHECK(recv(p.peer, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN, "FIN before the rest");
+	ms = trickle(hs, &p, 0);
+	CHECK(kws_handshake_run(hs) == KWS_REFUSED && ms > 500 && ms < 1900, "%u ms", ms);
+	kws_handshake_free(hs);
+	pair_close(&p);
+
+	/* three more bytes, and a second; but not for ever */
+	hs = refuse_over_layer(&p);
+	ms = trickle(hs, &p, 3);
+	CHECK(kws_handshake_run(hs) == KWS_REFUSED && ms > 1400 && ms < 2450, "%u ms", ms);
+	kws_handshake_free(hs);
+	pair_close(&p);
+	hs = refuse_over_layer(&p);
+	ms = trickle(hs, &p, 100);
+	CHECK(kws_handshake_run(hs) == KWS_REFUSED && ms > 2300 && ms < 4000, "%u ms", ms);
+	kws_handshake_free(hs);
+	pair_close(&p);
+
+	/* all is out, and the client closes */
+	hs = refuse_over_layer(&p);
+	kept.out = true;
+	CHECK(kws_handshake_run(hs) == KWS_WANT_READ, "%d", kws_handshake_run(hs));
+	shutdown(p.peer, SHUT_WR);
+	CHECK(readable(p.fd, 5000) && kws_handshake_run(hs) == KWS_REFUSED, "%d", kws_handshake_run(hs));
+	kws_handshake_free(hs);
+	pair_close(&p);
+
+	/* the client ended its side before */
+	hs = refuse_over_layer(&p);
+	shutdown(p.peer, SHUT_WR);
+	CHECK(readable(p.fd, 5000) && kws_handshake_run(hs) == KWS_WANT_WRITE, "%d", kws_handshake_run(hs));
+	kept.out = true;
+	CHECK(kws_handshake_run(hs) == KWS_REFUSED, "%d", kws_handshake_run(hs));
+	kws_handshake_free(hs);
+	pair_close(&p);
+}
+
 static void bad_options(void)
 {
 	struct websocket_config client = { .flags = WEBSOCKET_F_CLIENT };
@@ -575,6 +716,7 @@ static const struct tap_test tests[] = {
 	{ "RFC 6455 1.9: the server's first subprotocol that is offered", subprotocol_by_option },
 	{ "a program refuses", refused_by_program },
 	{ "KWS_F_PLAIN: a page for a browser", plain_requests },
+	{ "a refusal over a layer that keeps some of it back", layer_keeps_back },
 	{ "bad options", bad_options },
 	{ "503 without the module", attaching },
 	{ "1,500 damaged heads", damaged },

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /* The handshake's input, output and time limit; handshake.h has the stages. */
 #include <errno.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -286,6 +289,18 @@ static int run_read(struct kws_handshake *hs)
 	return result ? head_done(hs, result) : 0;
 }
 
+/* How far the peer's TCP has come; 0: it is no TCP. */
+static uint64_t acknowledged(int fd)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) ||
+	    len < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof(info.tcpi_bytes_acked))
+		return 0;
+	return info.tcpi_bytes_acked;
+}
+
 static int run_write(struct kws_handshake *hs)
 {
 	ssize_t n;
@@ -316,9 +331,10 @@ static int run_write(struct kws_handshake *hs)
 		hs->stage = STAGE_LINGER;
 		hs->consumed = 0;
 		hs->deadline = now_ms() + LINGER_MS;
-		if (hs->layer)
-			hs->layer->shutdown(hs->layer_ctx);
-		shutdown(hs->fd, SHUT_WR);
+		hs->linger_end = now_ms() + LINGER_MOST_MS;
+		hs->acked = acknowledged(hs->fd);
+		if (!hs->layer)
+			shutdown(hs->fd, SHUT_WR);
 	}
 	return 0;
 }
@@ -337,19 +353,37 @@ static int run_start(struct kws_handshake *hs)
 	return 0;
 }
 
+/* What close() would lose goes on: the client gets time as long as it takes some of it. */
+static void linger_on(struct kws_handshake *hs)
+{
+	uint64_t acked = acknowledged(hs->fd), deadline = now_ms() + LINGER_MS;
+
+	if (acked != hs->acked)
+		hs->deadline = deadline < hs->linger_end ? deadline : hs->linger_end;
+	hs->acked = acked;
+}
+
 /* close() with bytes unread would reset the connection, and the answer be lost: read until the client has closed. */
 static int run_linger(struct kws_handshake *hs)
 {
+	bool out = !hs->layer || hs->layer->shutdown(hs->layer_ctx);
 	char scrap[2048];
 	ssize_t n = receive_raw(hs, scrap, sizeof(scrap), 0);
 
-	if (n == -EAGAIN)
-		return KWS_WANT_READ;
+	if (!out)
+		linger_on(hs);
 	hs->consumed += n > 0 ? n : 0;
-	if (n == 0 || (n < 0 && n != -EINTR) || hs->consumed > LINGER_BYTES) {
-		hs->result = KWS_REFUSED;
-		hs->stage = STAGE_OVER;
+	if (hs->consumed <= LINGER_BYTES) {
+		if (n > 0 || n == -EINTR)
+			return 0;
+		/* not for its end, which stays readable */
+		if (!out)
+			return KWS_WANT_WRITE;
+		if (n == -EAGAIN)
+			return KWS_WANT_READ;
 	}
+	hs->result = KWS_REFUSED;
+	hs->stage = STAGE_OVER;
 	return 0;
 }
 

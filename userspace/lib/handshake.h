@@ -42,6 +42,7 @@ enum stage { STAGE_PROXY, STAGE_LAYER, STAGE_READ, STAGE_DECIDE, STAGE_WRITE, ST
  * @upgrade: server: the request is one for WebSocket, and acceptable
  * @deadline: when it is too late, milliseconds of CLOCK_MONOTONIC
  * @max_head, @consumed: bytes that the peer's head may have, and has so far; at STAGE_LINGER: bytes thrown away
+ * @acked, @linger_end: at STAGE_LINGER: bytes that the client's TCP has taken, and when it is too late whatever it takes
  * @flags, @config: of struct kws_options
  * @head: the peer's head
  * @out, @sent: our head, and how much of it TCP has taken
@@ -66,6 +67,7 @@ struct kws_handshake {
 	bool upgrade;
 	uint64_t deadline;
 	size_t max_head, consumed;
+	uint64_t acked, linger_end;
 	unsigned int flags;
 	struct websocket_config config;
 	struct head head;
@@ -86,6 +88,9 @@ struct kws_handshake {
 #define DEFAULT_TIMEOUT_MS	10000
 #define MAX_SUBPROTOCOLS	64	/* each is compared with all before it */
 #define LINGER_MS		1000	/* for the client to fetch a refusal */
+#ifndef LINGER_MOST_MS
+#define LINGER_MOST_MS		10000	/* in all, if it takes some of it each LINGER_MS, and close() would lose the rest */
+#endif
 #define LINGER_BYTES		65536	/* of a body, say, that are thrown away meanwhile */
 
 /* handshake.c */

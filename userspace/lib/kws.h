@@ -167,7 +167,9 @@ KWS_API struct kws_handshake *kws_connect_start(int fd, const char *url, const s
  * kws_handshake_run - go on as far as possible without blocking
  *
  * Good for level- and edge-triggered polling. After KWS_DONE, KWS_REFUSED and errors it keeps returning the same.
- * A refusal ends with shutdown(SHUT_WR) and up to a second in which the client can fetch the answer.
+ * A refusal ends with shutdown(SHUT_WR) and up to a second in which the client can fetch the answer. Over the kernel's TLS (libkws-tls)
+ * it ends with close_notify, and while close() would cut the answer off the client has a second from when it last took some of it, and
+ * ten in all.
  *
  * Return: KWS_*, or an errno as kws_accept() and kws_connect() have (-EBADMSG, -EMSGSIZE, -ETIMEDOUT and a missing
  * module show as KWS_REFUSED here once they were answered; kws_handshake_error() has them).

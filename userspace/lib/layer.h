@@ -18,7 +18,8 @@
  * @recv: as recv(), with MSG_PEEK or 0: bytes, of which those that are taken are read again without MSG_PEEK; 0: the peer has ended
  *	its side; -EAGAIN; or -errno
  * @send: as send(): bytes taken, -EAGAIN, or -errno. After -EAGAIN the same bytes come again.
- * @shutdown: our side has ended
+ * @shutdown: our side has ended, behind all that was sent. True: TCP has it, and goes on behind close(); false: close() would lose some
+ *	of it: called again when there is room, and may be otherwise
  * @attach, @start: in place of kws_attach() and kws_start()
  * @why: one line about the last error; "": its errno says it all
  * @free: forget it; the socket stays open
@@ -27,7 +28,7 @@ struct kws_layer {
 	int (*begin)(void *ctx);
 	ssize_t (*recv)(void *ctx, void *buf, size_t len, int flags);
 	ssize_t (*send)(void *ctx, const void *buf, size_t len);
-	void (*shutdown)(void *ctx);
+	bool (*shutdown)(void *ctx);
 	int (*attach)(void *ctx);
 	int (*start)(void *ctx, const struct websocket_config *config);
 	const char *(*why)(void *ctx);

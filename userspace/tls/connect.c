@@ -36,14 +36,18 @@ static ssize_t layer_send(void *ctx, const void *buf, size_t len)
 	return l->ssl ? link_send(l, buf, len) : kernel_send(l, buf, len);
 }
 
-static void layer_shutdown(void *ctx)
+static bool layer_shutdown(void *ctx)
 {
 	struct link *l = ctx;
 
-	if (l->ssl)
+	if (!l->ssl)
+		return kernel_shutdown(l);
+	if (!l->notified) {
 		link_shutdown(l);
-	else
-		kernel_shutdown(l);
+		shutdown(l->fd, SHUT_WR);
+	}
+	l->notified = true;
+	return true;
 }
 
 static int layer_attach(void *ctx)

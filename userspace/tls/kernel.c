@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -229,7 +230,7 @@ ssize_t kernel_send(struct link *l, const void *buf, size_t len)
 	return n < 0 ? -errno : n;
 }
 
-void kernel_shutdown(struct link *l)
+static bool send_close_notify(struct link *l)
 {
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(uint8_t))] = { 0 };
 	uint8_t alert[2] = { 1, CLOSE_NOTIFY };
@@ -241,7 +242,20 @@ void kernel_shutdown(struct link *l)
 	c->cmsg_type = TLS_SET_RECORD_TYPE;
 	c->cmsg_len = CMSG_LEN(sizeof(uint8_t));
 	*CMSG_DATA(c) = ALERT;
-	sendmsg(l->fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return sendmsg(l->fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || (errno != EAGAIN && errno != EINTR);
+}
+
+bool kernel_shutdown(struct link *l)
+{
+	struct pollfd p = { .fd = l->fd, .events = POLLOUT };
+
+	if (!l->notified)
+		l->notified = send_close_notify(l);
+	/*
+	 * send() takes records of which TCP has only a part. The kernel's TLS sends on when TCP has room, but not behind close(), and
+	 * with shutdown(SHUT_WR) not at all.
+	 */
+	return l->notified && poll(&p, 1, 0) > 0;
 }
 
 int kernel_start(struct link *l, const struct websocket_config *config)

@@ -56,6 +56,7 @@ struct kws_tls {
  * @nonce: the explicit part of the last one
  * @msg_head, @msg_have, @msg_left: a handshake message from the kernel, which may be cut anywhere
  * @other: bytes of records from the kernel that are no data
+ * @notified: close_notify is out, or cannot be sent any more
  * @why, @kernel_why: one line about the last error, and about @kernel_error
  */
 struct link {
@@ -76,6 +77,7 @@ struct link {
 	uint64_t nonce;
 	uint8_t msg_head[4];
 	unsigned int msg_have, msg_left, other;
+	bool notified;
 	char why[160], kernel_why[160];
 };
 
@@ -101,7 +103,8 @@ int kernel_derive(struct link *l, const struct cipher *cipher, struct key keys[2
 int kernel_keys(struct link *l);
 ssize_t kernel_recv(struct link *l, void *buf, size_t len, int flags);
 ssize_t kernel_send(struct link *l, const void *buf, size_t len);
-void kernel_shutdown(struct link *l);
+/* Only close_notify: FIN would cut off what the kernel's TLS still has. Return: as struct kws_layer. */
+bool kernel_shutdown(struct link *l);
 int kernel_start(struct link *l, const struct websocket_config *config);
 
 #endif
