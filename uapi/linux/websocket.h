@@ -166,7 +166,8 @@
  * program waits for messages. If messages are unread, or the program has read one and not come back, the answer waits until it
  * asks for more (a receive or poll() finds nothing before the end), so that its replies still go out; but not longer than
  * close_timeout_ms since it came or since the last read, or 250 ms when nothing is unread or half sent. The same goes for the
- * Close that a bad frame is answered with. recvmmsg() and io_uring's multishot requests come back by themselves.
+ * Close that a bad frame is answered with. recvmmsg() comes back by itself; io_uring's multishot requests do so up to 6.9 or so,
+ * and on newer kernels these 250 ms pass.
  *
  * POLL
  *
