@@ -147,6 +147,8 @@ static __poll_t ws_poll(struct file *file, struct socket *sock, poll_table *wait
 static void close_sending(struct sock *sk, struct ws *ws, u16 code)
 {
 	ws_tx_close(sk, ws);
+	if (unlikely(ws->end_due))
+		ws_send_end(sk, ws);
 	ws_control_shutdown(sk, ws, code);
 	/* TCP may have taken a part of Close; FIN must not follow that */
 	ws_tx_close(sk, ws);

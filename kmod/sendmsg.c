@@ -199,7 +199,7 @@ static int send_error(struct sock *sk, struct ws *ws)
 		return -ws->error;
 	if (ws->state != WEBSOCKET_STATE_OPEN || sk->sk_shutdown & SEND_SHUTDOWN)
 		return -EPIPE;
-	if (unlikely(sk->sk_err && ws_over_tls(ws) && ws_tls_unreadable(sk))) {
+	if (unlikely(sk->sk_err && ws_over_tls(ws) && ws_tls_unreadable(sk) && !ws_source_ended(sk, ws))) {
 		/* TLS tells nobody but this caller, and calls it what are the caller's own mistakes here */
 		ws_tls_come(ws);
 		return -EBADMSG;
@@ -306,6 +306,8 @@ static ssize_t send_frame(struct sock *sk, struct ws *ws, struct iov_iter *iter,
 	if (err)
 		return err;
 	ws->tx_opcode = fin ? 0 : ws->tx_opcode ?: opcode;
+	if (fin)
+		ws->end_due = false;
 	count_frame(ws, fin, done);
 	return done;
 }
@@ -505,6 +507,8 @@ static ssize_t send_control(struct sock *sk, struct ws *ws, struct msghdr *msg, 
 			return rc;
 		if (ws_close_check(data, n, &code))
 			return -EINVAL;
+		if (unlikely(ws->end_due))
+			ws_send_end(sk, ws);
 		ws_control_send_close(sk, ws, data, n);
 		return n;
 	}
@@ -594,8 +598,9 @@ static noinline_for_stack ssize_t send_any(struct sock *sk, struct ws *ws, struc
 	while (unlikely(ws->end_due)) {
 		int rc = wait_room(sk, ws, 0, TURN_CONTROL, timeo);
 
+		/* the timer may have been there meanwhile */
 		if (rc >= 0)
-			rc = ws_send_end(sk, ws);
+			rc = ws->end_due ? ws_send_end(sk, ws) : 0;
 		if (rc && (rc != -EAGAIN || !*timeo))
 			return rc;
 	}

@@ -43,8 +43,8 @@ again:
 		n = ws->base->prot->sendmsg(sk, msg, size);
 	lock_sock(sk);
 	ws_tls_done(tls, &tls->pushing);
-	/* a record that cannot be read stops TLS for once only */
-	if (unlikely(n == -EBADMSG && !again && sk->sk_state != TCP_CLOSE)) {
+	/* a record that cannot be read stops TLS for once only, and before it takes anything */
+	if (unlikely(n == -EBADMSG && !again && iov_iter_count(&msg->msg_iter) == size && sk->sk_state != TCP_CLOSE)) {
 		again = true;
 		goto again;
 	}

@@ -543,6 +543,35 @@ TEST_F_TIMEOUT(nth, sendfile, PLENTY)
 	free(bytes);
 }
 
+/* The file ends first: an empty frame ends the message, at once or before whatever is sent next. */
+TEST_F_TIMEOUT(nth, sendfile_beyond_the_end, PLENTY)
+{
+	struct link *l = LINK;
+	unsigned char *bytes = new_pattern(1000, 4);
+	int file = must(memfd_create("file", 0));
+
+	equal(1000, write(file, bytes, 1000));
+	EVERY_FAULT(at) {
+		off_t off = 0;
+		ssize_t n;
+
+		link_start_default(l, &variant->shape);
+		nth_arm(&at);
+		n = sendfile(l->ws, file, &off, 5000);
+		nth_disarm(&at);
+		if (n == 1000) {
+			equal(7, ws_send(l->ws, OP_TEXT, "outward", 7, MSG_NOSIGNAL));
+			wire_expect_message(&l->wire, OP_BINARY, bytes, 1000);
+			wire_expect_message(&l->wire, OP_TEXT, "outward", 7);
+		} else {
+			check(at.hit);
+		}
+		link_close(l);
+	}
+	close(file);
+	free(bytes);
+}
+
 /* Close may be missing then, but what is there is in order; FIN or RST comes in any case. */
 static void expect_close_or_end(struct link *l, bool hit)
 {
