@@ -177,6 +177,8 @@ static void request_text(void)
 		{ "WS://example.com:8080/a/b?c=d&e", "GET /a/b?c=d&e HTTP/1.1\r\nHost: example.com:8080\r\n" },
 		{ "ws://example.com?c", "GET /?c HTTP/1.1\r\nHost: example.com\r\n" },
 		{ "ws://[::1]:81/x", "GET /x HTTP/1.1\r\nHost: [::1]:81\r\n" },
+		{ "ws://[fe80::1%eth0]:8080/", "GET / HTTP/1.1\r\nHost: [fe80::1]:8080\r\n" },
+		{ "ws://[fe80::1%eth0]:80/", "GET / HTTP/1.1\r\nHost: [fe80::1]\r\n" },
 		{ "ws://[::1]/@:", "GET /@: HTTP/1.1\r\nHost: [::1]\r\n" },
 	};
 

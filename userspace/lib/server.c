@@ -158,17 +158,23 @@ static size_t name_length(const char *s, size_t len)
 	}
 }
 
-/* "[address]". Return: how many characters; 0: no such thing. */
+/* "[address]" or "[address%zone]", as who still sends the zone writes it. Return: how many characters; 0: no such thing. */
 static size_t literal_length(const char *s, size_t len)
 {
 	unsigned char address[sizeof(struct in6_addr)];
-	const char *end = memchr(s, ']', len);
+	const char *end = memchr(s, ']', len), *zone;
 	char text[INET6_ADDRSTRLEN];
+	size_t n, zone_len;
 
-	if (*s != '[' || !end || (size_t)(end - s) > sizeof(text))
+	if (*s != '[' || !end)
 		return 0;
-	memcpy(text, s + 1, end - s - 1);
-	text[end - s - 1] = 0;
+	zone = memchr(s, '%', end - s);
+	n = (zone ? zone : end) - s - 1;
+	zone_len = zone ? end - zone - 1 : 0;
+	if (n >= sizeof(text) || (zone && (!zone_len || name_length(zone + 1, zone_len) < zone_len)))
+		return 0;
+	memcpy(text, s + 1, n);
+	text[n] = 0;
 	return inet_pton(AF_INET6, text, address) == 1 ? end + 1 - s : 0;
 }
 

@@ -23,6 +23,15 @@ static bool is_port(const char *s, size_t len)
 	return len >= 1 && len <= 5 && strspn(s, "0123456789") >= len && atoi(s) >= 1 && atoi(s) <= 65535;
 }
 
+/* RFC 6874 4: the zone of an address is of its sender only. */
+static void drop_zone(char *host)
+{
+	char *zone = *host == '[' ? strchr(host, '%') : NULL, *end = zone ? strchr(zone, ']') : NULL;
+
+	if (end)
+		memmove(zone, end, strlen(end) + 1);
+}
+
 /* Splits "host", "host:port", "[address]" or "[address]:port", len bytes. */
 static int parse_authority(struct url *url, const char *s, size_t len)
 {
@@ -51,6 +60,8 @@ static int parse_authority(struct url *url, const char *s, size_t len)
 	url->port = colon < end ? strndup(colon + 1, end - colon - 1) : strdup(url->secure ? "443" : "80");
 	n = colon < end && url->port && atoi(url->port) == (url->secure ? 443 : 80) ? colon - s : (int)len;
 	url->host_header = strndup(s, n);
+	if (url->host_header)
+		drop_zone(url->host_header);
 	return url->host && url->port && url->host_header ? 0 : -ENOMEM;
 }
 
