@@ -376,6 +376,36 @@ static void reset_behind_fin(void)
 	}
 }
 
+/* A message in hand defers the peer's Close: it is the end, whatever fails behind it. */
+static void reset_behind_close(void)
+{
+	static const char frames[] = "\x81\x83\0\0\0\0one\x88\x82\0\0\0\0\x03\xe8";
+	struct linger now = { .l_onoff = 1 };
+
+	for (int sends = 0; sends < 3; sends++) {
+		struct kws_message msg;
+		struct kws_conn *c;
+		char buf[10];
+		ssize_t n;
+		int fd[2];
+
+		tcp_pair(fd);
+		c = kws_conn_new(fd[0], NULL, KWS_ENGINE_USER);
+		CHECK(send(fd[1], frames, sizeof(frames) - 1, 0) == sizeof(frames) - 1, "send");
+		n = kws_conn_recv(c, buf, sizeof(buf), 0, &msg);
+		CHECK(n == 3, "%zd bytes", n);
+		setsockopt(fd[1], SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+		close(fd[1]);
+		for (int i = 0; i < sends; i++) {
+			n = kws_conn_send(c, WEBSOCKET_OP_TEXT, "x", 1, 0);
+			CHECK(n == -EPIPE, "%zd of send %d", n, i);
+		}
+		n = kws_conn_recv(c, buf, sizeof(buf), MSG_DONTWAIT, &msg);
+		CHECK(n == 0 && kws_is_end(&msg) && msg.close_code == 1000, "%zd behind %d sends, Close %d", n, sends, msg.close_code);
+		kws_conn_free(c);
+	}
+}
+
 /*
  * Masking keys
  */
@@ -491,6 +521,7 @@ static const struct tap_test tests[] = {
 	{ "the end though they never get it", end_with_no_room_ever },
 	{ "urgent bytes are of the stream", urgent_byte },
 	{ "a reset behind FIN is one", reset_behind_fin },
+	{ "the peer's Close ends the messages, not the reset behind it", reset_behind_close },
 	{ "a child's masking keys are not its parent's", keys_after_fork },
 	{ "without random numbers nothing is sent", no_keys },
 	{ "kws_conn_configure(c, NULL): the defaults", defaults_again },

@@ -41,8 +41,8 @@ static bool rest_add(struct engine *e, const struct iovec *iov, int count, size_
 /* The transport cannot send any more. */
 static int write_failed(struct engine *e, int err)
 {
-	/* behind the peer's FIN this is a reset, if we have not ended our side */
-	if (!engine_rx_ended(e) && !e->eof)
+	/* behind the peer's FIN this is a reset, if we have not ended our side; an ending that was found is the one that is said */
+	if (!engine_rx_ended(e) && !e->ending && !e->eof)
 		engine_set_error(e, err == -EPIPE && !e->fin_sent ? ECONNRESET : -err);
 	e->cut |= e->rest && !e->fin_sent;
 	free(e->rest);
