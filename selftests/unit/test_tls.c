@@ -323,6 +323,18 @@ static void contexts(void)
 		opt.key = (const char *[]){ "/etc/passwd", "/dev/null", "/nonexistent" }[i];
 		expect_no_context(kws_tls_server(&opt), i < 2 ? EKEYREJECTED : ENOENT, why, i < 2 ? "no private key" : "No such file");
 	}
+	/* of another type than the certificate's */
+	key = EVP_RSA_gen(2048);
+	strcpy(path, encrypted);
+	f = fdopen(mkstemp(path), "w");
+	PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL);
+	fclose(f);
+	EVP_PKEY_free(key);
+	opt.key = path;
+	expect_no_context(kws_tls_server(&opt), EKEYREJECTED, why, "not the key of the certificate");
+	opt.flags = KWS_TLS_F_INSECURE;
+	expect_no_context(kws_tls_client(&opt), EKEYREJECTED, why, "not the key of the certificate");
+	unlink(path);
 	opt.key = NULL;
 	opt.flags = KWS_TLS_F_INSECURE;
 	expect_no_context(kws_tls_server(&opt), EINVAL, why, "bad options");

@@ -96,8 +96,10 @@ static int load_certificate(struct kws_tls *tls, const struct kws_tls_options *o
 	SSL_CTX_set_default_passwd_cb(tls->ctx, no_password);
 	if (!SSL_CTX_use_certificate_chain_file(tls->ctx, opt->cert))
 		return refused(opt, opt->cert, NULL);
-	/* it says too whether the key is that of the certificate */
-	return SSL_CTX_use_PrivateKey_file(tls->ctx, key, SSL_FILETYPE_PEM) ? 0 : refused_key(opt, key);
+	/* it says too whether the key is that of the certificate, if it is of the same type */
+	if (!SSL_CTX_use_PrivateKey_file(tls->ctx, key, SSL_FILETYPE_PEM))
+		return refused_key(opt, key);
+	return SSL_CTX_check_private_key(tls->ctx) ? 0 : refused(opt, key, "not the key of the certificate");
 }
 
 static int set_up(struct kws_tls *tls, const struct kws_tls_options *opt, bool client)
