@@ -658,6 +658,33 @@ static void urls(void)
 	kws_tls_free(tls);
 }
 
+/* @result: what the call returned, or minus its errno */
+static void expect_why(const char *call, int result, char *why, const char *why_has)
+{
+	CHECK(result == -EINVAL && *why && strstr(why, why_has), "%s: %d, \"%s\"", call, result, why);
+	*why = 0;
+}
+
+/* Those that fail before there is a handshake say why, too. */
+static void options(void)
+{
+	char why[200] = "";
+	struct kws_options twice = { .subprotocols = "a,a", .why = why, .why_size = sizeof(why) };
+	struct kws_options not_started = { .flags = KWS_F_NO_START, .why = why, .why_size = sizeof(why) };
+	struct kws_options good = { .why = why, .why_size = sizeof(why) };
+	struct kws_tls *tls = client_tls(certificate, 0);
+
+	expect_why("accept", kws_tls_accept(0, server_tls, &twice), why, ": a,a");
+	expect_why("conn_accept", kws_tls_conn_accept(0, server_tls, &twice) ? 0 : -errno, why, ": a,a");
+	expect_why("connect", kws_tls_connect(url, tls, &twice), why, ": a,a");
+	expect_why("conn_connect", kws_tls_conn_connect(url, tls, &twice) ? 0 : -errno, why, ": a,a");
+	expect_why("accept", kws_tls_accept(0, server_tls, &not_started), why, "KWS_F_NO_START");
+	expect_why("connect", kws_tls_connect(url, tls, &not_started), why, "KWS_F_NO_START");
+	expect_why("accept", kws_tls_accept(0, tls, &good), why, "Invalid argument");
+	expect_why("conn_accept", kws_tls_conn_accept(0, tls, &good) ? 0 : -errno, why, "Invalid argument");
+	kws_tls_free(tls);
+}
+
 static const struct tap_test tests[] = {
 	{ "TLS 1.3: messages of 0 to 1 MiB, close", tls13 },
 	{ "TLS 1.2: messages of 0 to 1 MiB, close", tls12 },
@@ -666,6 +693,7 @@ static const struct tap_test tests[] = {
 	{ "contexts say what is wrong with their files", contexts },
 	{ "where only the kernel will do: 503, and what to do", without_the_kernel },
 	{ "URLs and contexts that do not fit", urls },
+	{ "options that do not fit: why", options },
 	{ "peers that stall, leave or send something else, in the TLS handshake", bad_clients },
 	{ "a peer that goes on for ever, byte by byte", slow_client },
 	{ "frames in one record with the request", frames_with_the_request },

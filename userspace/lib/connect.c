@@ -14,7 +14,7 @@
 #include "handshake.h"
 #include "url.h"
 
-static int say_why(const struct kws_options *opt, const char *why, int error)
+int kws_layer_say(const struct kws_options *opt, const char *why, int error)
 {
 	if (opt && opt->why && opt->why_size)
 		snprintf(opt->why, opt->why_size, "%s", why);
@@ -26,11 +26,10 @@ static int say_which(const struct kws_options *opt, const char *what, const char
 	char why[200];
 
 	snprintf(why, sizeof(why), "%s: %.100s", what, which);
-	return say_why(opt, why, -EINVAL);
+	return kws_layer_say(opt, why, -EINVAL);
 }
 
-/* Before anything is sent, and anybody bothered: what is wrong with them, in words. Return: 0, -EINVAL or -ENOMEM. */
-static int check_options(const struct kws_options *opt, bool client)
+int kws_layer_check(const struct kws_options *opt, bool client)
 {
 	struct text names = { 0 };
 	int err;
@@ -38,14 +37,14 @@ static int check_options(const struct kws_options *opt, bool client)
 	if (!opt)
 		return 0;
 	if (!handshake_numbers_valid(opt, client))
-		return say_why(opt, "bad options: max_head, flags, or the role in config", -EINVAL);
+		return kws_layer_say(opt, "bad options: max_head, flags, or the role in config", -EINVAL);
 	if (opt->subprotocols) {
 		err = protocols_split(&names, opt->subprotocols, strlen(opt->subprotocols));
 		text_free(&names);
 		if (err == -EINVAL)
 			return say_which(opt, "no list of up to 64 different subprotocols with commas between", opt->subprotocols);
 		if (err)
-			return say_why(opt, "no memory", err);
+			return kws_layer_say(opt, "no memory", err);
 	}
 	if (client && opt->origin && !is_header_value(opt->origin))
 		return say_which(opt, "not fit for the header Origin", opt->origin);
@@ -65,20 +64,20 @@ int kws_layer_run(struct kws_handshake *hs, const struct kws_options *opt)
 	if (result == KWS_REFUSED)
 		result = kws_handshake_error(hs);
 	if (result)
-		say_why(opt, kws_handshake_message(hs), result);
+		kws_layer_say(opt, kws_handshake_message(hs), result);
 	return result;
 }
 
 int kws_accept(int fd, const struct kws_options *opt)
 {
 	struct kws_handshake *hs;
-	int err = check_options(opt, false);
+	int err = kws_layer_check(opt, false);
 
 	if (err)
 		return err;
 	hs = kws_accept_start(fd, opt);
 	if (!hs)
-		return say_why(opt, "no memory", -errno);
+		return kws_layer_say(opt, "no memory", -errno);
 	err = kws_layer_run(hs, opt);
 	kws_handshake_free(hs);
 	return err;
@@ -134,7 +133,7 @@ static int connect_host(const struct url *url, uint64_t deadline, const struct k
 	}
 	if (err) {
 		snprintf(why, sizeof(why), "%s: %s", url->host, gai_strerror(err));
-		return say_why(opt, why, err == EAI_MEMORY ? -ENOMEM : -EHOSTUNREACH);
+		return kws_layer_say(opt, why, err == EAI_MEMORY ? -ENOMEM : -EHOSTUNREACH);
 	}
 	for (struct addrinfo *ai = list; ai; ai = ai->ai_next)
 		addresses++;
@@ -145,7 +144,7 @@ static int connect_host(const struct url *url, uint64_t deadline, const struct k
 		if (fd >= 0)
 			break;
 		snprintf(why, sizeof(why), "%s port %s: %s", url->host, url->port, strerrordesc_np(-fd));
-		say_why(opt, why, 0);
+		kws_layer_say(opt, why, 0);
 	}
 	freeaddrinfo(list);
 	return fd;
@@ -162,8 +161,8 @@ int kws_layer_dial(const char *url, const struct kws_options *opt,
 
 	*hs = NULL;
 	if (err)
-		return say_why(opt, "not a ws or wss URL", err);
-	err = check_options(opt, true);
+		return kws_layer_say(opt, "not a ws or wss URL", err);
+	err = kws_layer_check(opt, true);
 	if (err) {
 		url_free(&parts);
 		return err;
@@ -180,7 +179,7 @@ int kws_layer_dial(const char *url, const struct kws_options *opt,
 		(*hs)->deadline = deadline;
 		err = kws_layer_run(*hs, opt);
 	} else {
-		say_why(opt, strerrordesc_np(-err), err);
+		kws_layer_say(opt, strerrordesc_np(-err), err);
 	}
 	if (!err && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) < 0)
 		err = -errno;
@@ -204,7 +203,7 @@ int kws_connect(const char *url, const struct kws_options *opt)
 	int fd;
 
 	if (!strncasecmp(url, "wss://", 6))
-		return say_why(opt, "wss needs TLS: kws_tls_connect() of libkws-tls", -EPROTONOSUPPORT);
+		return kws_layer_say(opt, "wss needs TLS: kws_tls_connect() of libkws-tls", -EPROTONOSUPPORT);
 	fd = kws_layer_dial(url, opt, start_plain, NULL, &hs);
 	kws_handshake_free(hs);
 	return fd;

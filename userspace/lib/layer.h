@@ -71,6 +71,11 @@ KWS_API int kws_layer_dial(const char *url, const struct kws_options *opt,
 			   struct kws_handshake *(*start)(int fd, const char *url, const struct kws_options *opt, void *arg),
 			   void *arg, struct kws_handshake **hs);
 
+/* In the options' why; @error is returned. */
+KWS_API int kws_layer_say(const struct kws_options *opt, const char *why, int error);
+/* Before anything is sent, and anybody bothered: what is wrong with the options, in their why. Return: 0, -EINVAL or -ENOMEM. */
+KWS_API int kws_layer_check(const struct kws_options *opt, bool client);
+
 /* Runs a handshake to its end. Return: 0 or -errno, as kws_accept(). */
 KWS_API int kws_layer_run(struct kws_handshake *hs, const struct kws_options *opt);
 

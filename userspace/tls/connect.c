@@ -219,8 +219,16 @@ static bool starts(const struct kws_options *opt)
 /* The server's handshake, whole. Return: 0 or an errno. */
 static int accept_on(int fd, struct kws_tls *tls, const struct kws_options *opt, struct kws_handshake **hs)
 {
+	int err = kws_layer_check(opt, false);
+
+	*hs = NULL;
+	if (err)
+		return err;
 	*hs = kws_tls_accept_start(fd, tls, opt);
-	return *hs ? kws_layer_run(*hs, opt) : -errno;
+	if (*hs)
+		return kws_layer_run(*hs, opt);
+	err = -errno;
+	return kws_layer_say(opt, strerrordesc_np(-err), err);
 }
 
 int kws_tls_accept(int fd, struct kws_tls *tls, const struct kws_options *opt)
@@ -229,7 +237,7 @@ int kws_tls_accept(int fd, struct kws_tls *tls, const struct kws_options *opt)
 	int err;
 
 	if (!starts(opt))
-		return -EINVAL;
+		return kws_layer_say(opt, "KWS_F_NO_START is for kws_tls_accept_start() and kws_tls_connect_start()", -EINVAL);
 	err = accept_on(fd, tls, opt, &hs);
 	kws_handshake_free(hs);
 	return err;
@@ -257,7 +265,7 @@ int kws_tls_connect(const char *url, struct kws_tls *tls, const struct kws_optio
 	if (strncasecmp(url, "wss://", 6))
 		return kws_connect(url, opt);
 	if (!starts(opt))
-		return -EINVAL;
+		return kws_layer_say(opt, "KWS_F_NO_START is for kws_tls_accept_start() and kws_tls_connect_start()", -EINVAL);
 	fd = dial(url, tls, opt, &hs);
 	kws_handshake_free(hs);
 	return fd;

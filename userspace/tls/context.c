@@ -116,6 +116,8 @@ static int set_up(struct kws_tls *tls, const struct kws_tls_options *opt, bool c
 	SSL_CTX_set_read_ahead(tls->ctx, 0);
 	SSL_CTX_set_keylog_callback(tls->ctx, link_keylog);
 	err = client ? set_up_client(tls, opt) : set_up_server(tls);
+	if (err == -ENOMEM)
+		say(opt, err, "OpenSSL", strerrordesc_np(ENOMEM));
 	return !err && opt->cert ? load_certificate(tls, opt) : err;
 }
 
@@ -131,8 +133,10 @@ static struct kws_tls *context_new(const struct kws_tls_options *opt, bool clien
 		return NULL;
 	}
 	tls = calloc(1, sizeof(*tls));
-	if (!tls)
+	if (!tls) {
+		errno = -say(opt, -ENOMEM, "TLS", strerrordesc_np(ENOMEM));
 		return NULL;
+	}
 	err = set_up(tls, opt, client);
 	ERR_clear_error();
 	if (!err)
