@@ -39,8 +39,8 @@ void engine_enter(const struct engine *e, struct read_cursor *rd, const struct w
 
 u64 engine_step_over(const struct engine *e, struct read_cursor *rd, u64 off)
 {
-	/* the scan has dealt with them; Close has cut them off */
-	while (!rd->left && off < e->scan && off < e->tail) {
+	/* the scan has dealt with them; Close has cut them off. Of a streamed message there are such before e->ready too. */
+	while (!rd->left && (off >= e->ready || e->streaming) && off < e->scan && off < e->tail) {
 		struct ws_header h;
 
 		if (ws_frame_decode(&h, engine_at(e, off), e->tail - off, !engine_client(e), rd->opcode) <= 0)
