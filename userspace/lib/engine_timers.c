@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /* The user-space engine's timers: keep-alive, and the time limits of Close. kmod/keepalive.c has the reasons. */
 #include <linux/sockios.h>
-#include <linux/tcp.h>
-#include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 
 #include "engine.h"
+#include "tcp.h"
 
 u64 engine_now_us(void)
 {
@@ -41,25 +40,12 @@ void engine_jitter(struct engine *e)
 	e->jitter = engine_random(&r) ? 0 : r % (e->ping_interval_ms / 8 + 1);
 }
 
-/* How far the peer's TCP has come in what it is sent. False: it is no TCP. */
-static bool acknowledged(const struct engine *e, u64 *n)
-{
-	struct tcp_info info;
-	socklen_t len = sizeof(info);
-
-	if (getsockopt(e->fd, IPPROTO_TCP, TCP_INFO, &info, &len) ||
-	    len < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof(info.tcpi_bytes_acked))
-		return false;
-	*n = info.tcpi_bytes_acked;
-	return true;
-}
-
-/* Or else how far the transport has come in what waits. */
+/* How far the peer's TCP has come, or else the transport, in what waits. */
 static u64 taken(const struct engine *e)
 {
 	u64 n;
 
-	return acknowledged(e, &n) ? n : e->flushed;
+	return tcp_acknowledged(e->fd, &n) ? n : e->flushed;
 }
 
 /* Where it is when it has all that was sent until now. */
@@ -70,7 +56,7 @@ static u64 taken_all(const struct engine *e)
 
 	/* first: what is acknowledged between the two calls must not make it less */
 	ioctl(e->fd, SIOCOUTQ, &queued);
-	return (acknowledged(e, &n) ? n + queued : e->flushed) + e->rest_len;
+	return (tcp_acknowledged(e->fd, &n) ? n + queued : e->flushed) + e->rest_len;
 }
 
 void engine_ping(struct engine *e)

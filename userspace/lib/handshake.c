@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /* The handshake's input, output and time limit; handshake.h has the stages. */
 #include <errno.h>
-#include <linux/tcp.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +10,7 @@
 #include <time.h>
 
 #include "handshake.h"
+#include "tcp.h"
 
 uint64_t now_ms(void)
 {
@@ -289,18 +287,6 @@ static int run_read(struct kws_handshake *hs)
 	return result ? head_done(hs, result) : 0;
 }
 
-/* How far the peer's TCP has come; 0: it is no TCP. */
-static uint64_t acknowledged(int fd)
-{
-	struct tcp_info info;
-	socklen_t len = sizeof(info);
-
-	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) ||
-	    len < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof(info.tcpi_bytes_acked))
-		return 0;
-	return info.tcpi_bytes_acked;
-}
-
 static int run_write(struct kws_handshake *hs)
 {
 	ssize_t n;
@@ -332,7 +318,7 @@ static int run_write(struct kws_handshake *hs)
 		hs->consumed = 0;
 		hs->deadline = now_ms() + LINGER_MS;
 		hs->linger_end = now_ms() + LINGER_MOST_MS;
-		hs->acked = acknowledged(hs->fd);
+		tcp_acknowledged(hs->fd, &hs->acked);
 		if (!hs->layer)
 			shutdown(hs->fd, SHUT_WR);
 	}
@@ -356,8 +342,9 @@ static int run_start(struct kws_handshake *hs)
 /* What close() would lose goes on: the client gets time as long as it takes some of it. */
 static void linger_on(struct kws_handshake *hs)
 {
-	uint64_t acked = acknowledged(hs->fd), deadline = now_ms() + LINGER_MS;
+	uint64_t acked = hs->acked, deadline = now_ms() + LINGER_MS;
 
+	tcp_acknowledged(hs->fd, &acked);
 	if (acked != hs->acked)
 		hs->deadline = deadline < hs->linger_end ? deadline : hs->linger_end;
 	hs->acked = acked;

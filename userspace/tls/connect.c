@@ -211,9 +211,12 @@ static struct kws_handshake *start_client(int fd, const char *url, const struct 
 	return start(fd, url, arg, opt);
 }
 
-static bool starts(const struct kws_options *opt)
+/* What returns a connection that has started cannot leave that to the caller. Return: 0 or -EINVAL. */
+static int refuse_no_start(const struct kws_options *opt)
 {
-	return !opt || !(opt->flags & KWS_F_NO_START);
+	if (!opt || !(opt->flags & KWS_F_NO_START))
+		return 0;
+	return kws_layer_say(opt, "KWS_F_NO_START is for kws_tls_accept_start() and kws_tls_connect_start()", -EINVAL);
 }
 
 /* The server's handshake, whole. Return: 0 or an errno. */
@@ -233,12 +236,11 @@ static int accept_on(int fd, struct kws_tls *tls, const struct kws_options *opt,
 
 int kws_tls_accept(int fd, struct kws_tls *tls, const struct kws_options *opt)
 {
-	struct kws_handshake *hs;
-	int err;
+	struct kws_handshake *hs = NULL;
+	int err = refuse_no_start(opt);
 
-	if (!starts(opt))
-		return kws_layer_say(opt, "KWS_F_NO_START is for kws_tls_accept_start() and kws_tls_connect_start()", -EINVAL);
-	err = accept_on(fd, tls, opt, &hs);
+	if (!err)
+		err = accept_on(fd, tls, opt, &hs);
 	kws_handshake_free(hs);
 	return err;
 }
@@ -259,14 +261,14 @@ static int dial(const char *url, struct kws_tls *tls, const struct kws_options *
 
 int kws_tls_connect(const char *url, struct kws_tls *tls, const struct kws_options *opt)
 {
-	struct kws_handshake *hs;
+	struct kws_handshake *hs = NULL;
 	int fd;
 
 	if (strncasecmp(url, "wss://", 6))
 		return kws_connect(url, opt);
-	if (!starts(opt))
-		return kws_layer_say(opt, "KWS_F_NO_START is for kws_tls_accept_start() and kws_tls_connect_start()", -EINVAL);
-	fd = dial(url, tls, opt, &hs);
+	fd = refuse_no_start(opt);
+	if (!fd)
+		fd = dial(url, tls, opt, &hs);
 	kws_handshake_free(hs);
 	return fd;
 }
