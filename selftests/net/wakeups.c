@@ -155,16 +155,21 @@ static void put_message(struct stream *s, int kind)
 	}
 }
 
-static void run(FIXTURE_DATA(wakeups) *self, void *(*waiter)(void *))
+/* The waiter begins, and sleeps. Return: how often it has switched until then. */
+static long begin(FIXTURE_DATA(wakeups) *self, void *(*waiter)(void *))
 {
-	long before;
-	int i;
-
 	check(!pthread_create(&self->thread, NULL, waiter, self));
 	while (!__atomic_load_n(&self->tid, __ATOMIC_SEQ_CST))
 		usleep(1000);
 	asleep(self, 0);
-	before = switches(self->tid);
+	return switches(self->tid);
+}
+
+static void run(FIXTURE_DATA(wakeups) *self, void *(*waiter)(void *))
+{
+	long before = begin(self, waiter);
+	int i;
+
 	for (i = 0; i < 10; i++) {
 		put(OUT, .opcode = OP_PING, .text = "nobody wakes up");
 		put(OUT, .opcode = OP_PONG, .text = "for this");
@@ -223,11 +228,7 @@ CASE(wakeups, not_for_pings_amid_a_message_in_parts)
 	for (n = 0; n < LEN; n += must(recv(self->link.ws, buffer, sizeof(buffer), 0)))
 		;
 	peer_fed(LINK);
-	check(!pthread_create(&self->thread, NULL, by_poll, self));
-	while (!__atomic_load_n(&self->tid, __ATOMIC_SEQ_CST))
-		usleep(1000);
-	asleep(self, 0);
-	before = switches(self->tid);
+	before = begin(self, by_poll);
 	for (i = 0; i < 5; i++) {
 		put(OUT, .opcode = OP_PING, .text = "ping");
 		peer_write(LINK);
