@@ -21,6 +21,8 @@ struct held {
 	struct link	*link;
 	pthread_t	thread;
 	struct received	received;	/* what it got, after let_go() */
+	char		*next;		/* takes the first byte of what the reader gets at once behind that; NULL: it does not ask */
+	struct received	received_next;
 };
 
 static void *held_reader(void *argument)
@@ -28,6 +30,8 @@ static void *held_reader(void *argument)
 	struct held *h = argument;
 
 	h->received = ws_recvmsg(h->link->ws, h->page, 4096, 0);
+	if (h->next)
+		h->received_next = ws_recvmsg(h->link->ws, h->next, 1, 0);
 	return NULL;
 }
 

@@ -298,7 +298,7 @@ CASE(pitfalls, siocinq_counts_messages)
 /* Row 40: a reader holds the socket's lock while frames arrive. */
 CASE(pitfalls, row40_lock_held)
 {
-	struct held h;
+	struct held h = { 0 };
 	int i;
 
 	put(OUT, .opcode = OP_TEXT, .text = "first");

@@ -317,21 +317,30 @@ CASE(tls_regress, close_time_behind_a_full_buffer)
 	free(bytes);
 }
 
-/* A message and a reset come while the socket is locked: TLS says the reset before it looks at the message. */
+/* A message and a reset come while the socket is locked: TLS says the reset before it looks at the message, if it is asked at once. */
 CASE(tls_regress, row37_reset_behind_a_message_meanwhile)
 {
-	struct held h;
+	int i;
 
-	put(OUT, .opcode = OP_TEXT, .text = "first");
-	peer_write(LINK);
-	hold(&h, LINK);
-	put(OUT, .opcode = OP_TEXT, .text = "second");
-	peer_write(LINK);
-	link_reset_peer(LINK);
-	let_go(&h);
-	equal(5, h.received.n);
-	expect_text(LINK, "second");
-	expect_error(LINK, ECONNRESET);
+	for (i = 0; i < 40; i++) {
+		char next = 0;
+		struct held h = { .next = &next };
+		struct link l;
+
+		link_start_default(&l, &variant->shape);
+		put(&l.out, .opcode = OP_TEXT, .text = "first");
+		peer_write(&l);
+		hold(&h, &l);
+		put(&l.out, .opcode = OP_TEXT, .text = "2");
+		peer_write(&l);
+		link_reset_peer(&l);
+		let_go(&h);
+		equal(5, h.received.n);
+		equal(1, h.received_next.n);
+		equal('2', next);
+		expect_error(&l, ECONNRESET);
+		link_close(&l);
+	}
 }
 
 /* A dead connection whose program does not come costs nothing. */
