@@ -42,8 +42,8 @@ int tls_set_key(int fd, int direction, unsigned int version, unsigned int cipher
 	} info;
 	socklen_t len;
 
-	/* which bytes are key, IV and salt does not matter, as long as both ends agree; the record number starts at 0 */
-	memset(&info, from_server ? 0x51 : 0xc1, sizeof(info));
+	/* the record number starts at 0 */
+	memset(&info, tls_key_byte(from_server), sizeof(info));
 	info.head = (struct tls_crypto_info){ .version = version, .cipher_type = cipher };
 	switch (cipher) {
 	case TLS_CIPHER_AES_GCM_256:

@@ -15,6 +15,12 @@ enum record { RECORD_CCS = 20, RECORD_ALERT = 21, RECORD_HANDSHAKE = 22, RECORD_
 /* The version that links are made over; 0: plain TCP. From KWS_TLS in the environment (1.2 or 1.3), or set by a program. */
 extern unsigned int link_tls;
 
+/* Which bytes are key, IV and salt of one direction does not matter: all of them are this one. */
+static inline int tls_key_byte(int from_server)
+{
+	return from_server ? 0x51 : 0xc1;
+}
+
 /* TCP_ULP "tls" alone. */
 void tls_attach(int fd);
 /* The keys of one direction: TLS_TX or TLS_RX. @from_server: of what the server sends. */
