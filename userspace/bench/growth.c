@@ -8,6 +8,7 @@
 #include "bench.h"
 
 #define SAMPLE	50	/* messages measured at each depth of the queue */
+#define ROUNDS	40	/* so often, for what they cost in all */
 
 /* Messages of so many one-byte fragments. */
 void case_fragments(void)
@@ -42,28 +43,36 @@ static void send_messages(const struct burst *b, unsigned int from, unsigned int
 }
 
 /* Messages arrive while so many are unread, because the process is stopped; then all are read and come back. */
+static void arrive_unread(const struct burst *all, struct meter *arrive, struct meter *read)
+{
+	unsigned int depth = all->count - SAMPLE;
+
+	kill(server, SIGSTOP);
+	waitpid(server, NULL, WUNTRACED);
+	send_messages(all, 0, depth);
+	meter_resume(arrive);
+	send_messages(all, depth, SAMPLE);
+	meter_pause(arrive);
+	memset(&conns->reader, 0, sizeof(conns->reader));
+	conns->done = 0;
+	meter_resume(read);
+	kill(server, SIGCONT);
+	exchange_finish(conns, all, -1);
+	meter_pause(read);
+}
+
 static void measure_depth(unsigned int depth)
 {
+	struct meter arrive = { 0 }, read = { 0 };
 	struct burst all;
-	struct meter m;
 
 	burst_make(&all, 16, depth + SAMPLE, OP_BINARY);
 	conns_open(1);
 	exchange(conns, &all);
-	kill(server, SIGSTOP);
-	waitpid(server, NULL, WUNTRACED);
-	send_messages(&all, 0, depth);
-	meter_start(&m);
-	send_messages(&all, depth, SAMPLE);
-	meter_stop(&m);
-	result("unread", depth, SAMPLE, &m);
-	memset(&conns->reader, 0, sizeof(conns->reader));
-	conns->done = 0;
-	meter_start(&m);
-	kill(server, SIGCONT);
-	exchange_finish(conns, &all, -1);
-	meter_stop(&m);
-	result("unread-read", depth, depth + SAMPLE, &m);
+	for (unsigned int i = 0; i < ROUNDS; i++)
+		arrive_unread(&all, &arrive, &read);
+	result("unread", depth, ROUNDS * SAMPLE, &arrive);
+	result("unread-read", depth, ROUNDS * (depth + SAMPLE), &read);
 	conns_close();
 	burst_free(&all);
 }
