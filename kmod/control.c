@@ -430,6 +430,12 @@ void ws_control_close_timeout(struct sock *sk, struct ws *ws)
 		end_sending(sk, ws);
 }
 
+/* recvmmsg() leaves there what its last message met, which ended nothing. */
+static bool ends_connection(int err)
+{
+	return err != EFAULT && err != EINTR && err != ERESTARTSYS;
+}
+
 /**
  * ws_mirror_error() - keep TCP's final error
  * @sk: the socket
@@ -437,10 +443,14 @@ void ws_control_close_timeout(struct sock *sk, struct ws *ws)
  *
  * sk_err is one word that many take away (SO_ERROR, recvmmsg); what ended the connection has to be the same for every call.
  * Errors that do not end it (IP_RECVERR) stay TCP's. A reset behind the peer's FIN is EPIPE there, which means something else here.
+ * What the peer said before comes first: bytes that came while the socket was owned, or are too many for one go, are looked at before,
+ * and then ws_rx_run() is here again.
  */
 void ws_mirror_error(struct sock *sk, struct ws *ws)
 {
-	if (unlikely(sk->sk_err) && sk->sk_state == TCP_CLOSE && !ws_rx_ended(ws) && !ws->ending && !ws->eof)
+	if (likely(!sk->sk_err) || sk->sk_state != TCP_CLOSE || ws->deferred & WS_DEFER_RX || ws->scan_again)
+		return;
+	if (!ws_rx_ended(ws) && !ws->ending && !ws->eof && ends_connection(sk->sk_err))
 		set_error(sk, ws, WS_FAIL_NONE, sk->sk_err == EPIPE ? ECONNRESET : sk->sk_err);
 }
 

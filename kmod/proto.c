@@ -284,7 +284,7 @@ static void end(struct sock *sk, struct ws *ws)
 
 	/* what was not examined yet may hold messages */
 	if (ws_over_tls(ws))
-		ws_tls_pull(sk, ws);
+		ws_tls_pull_all(sk, ws);
 	while (ws->scan_again)
 		ws_rx_run(sk, ws);
 	ws_count(sk, WS_STAT_ENDED);

@@ -712,6 +712,9 @@ int ws_recvmsg(struct sock *sk, struct msghdr *msg, size_t len, int flags)
 						   sock_recv_errqueue(sk, msg, len, SOL_IP, IP_RECVERR);
 	if (unlikely(flags & (MSG_OOB | MSG_TRUNC)))
 		return -EOPNOTSUPP;
+	/* io_uring goes on until its buffer is full, whatever ends in between, unless there may be a record */
+	if (unlikely(flags & MSG_WAITALL && msg->msg_get_inq && !sees_records(msg)))
+		return -EOPNOTSUPP;
 	if (READ_ONCE(ws->flags) & WEBSOCKET_F_BATCH)
 		return recv_batch(sk, ws, msg, flags);
 	return do_recvmsg(sk, ws, msg, flags, NULL);

@@ -379,6 +379,11 @@ static void finish_pass(struct sock *sk, struct ws *ws, struct pass *pass)
 
 	if (pass->pings)
 		answer_pings(sk, ws, pass);
+	/* that has found out that somebody else writes */
+	if (unlikely(ws_rx_ended(ws))) {
+		ws->scan_again = false;
+		return;
+	}
 	deferred = unlikely(ending) && ws_control_defer(sk, ws, ending, pass->ready > pass->consumed);
 	if (ending == WS_ENDING_CLOSE && !deferred)
 		ws_control_reply_close(sk, ws);
@@ -447,6 +452,8 @@ void ws_rx_run(struct sock *sk, struct ws *ws)
 	ws_assert_locked(sk);
 	if (!ws_whole_scan(sk, ws, &found))
 		run_pass(sk, ws, found);
+	if (unlikely(sk->sk_err))
+		ws_mirror_error(sk, ws);
 }
 
 /**

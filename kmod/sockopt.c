@@ -126,8 +126,8 @@ int ws_setsockopt(struct sock *sk, int level, int name, sockptr_t val, unsigned 
 		return -EOPNOTSUPP;
 	if (ws_over_tls(ws) && level == SOL_TCP && (name == TCP_NODELAY || name == TCP_CORK))
 		return ws_tls_nagle(sk, ws, name, val, len);
-	/* new keys would put TLS' own operations in the place of ours */
-	if (ws_over_tls(ws) && level == SOL_TLS && (name == TLS_TX || name == TLS_RX))
+	/* new keys would put TLS' own operations in the place of ours; the last is ours to set */
+	if (ws_over_tls(ws) && level == SOL_TLS && (name == TLS_TX || name == TLS_RX || name == TLS_RX_EXPECT_NO_PAD))
 		return -EBUSY;
 	return ws->base->prot->setsockopt(sk, level, name, val, len);
 }

@@ -326,6 +326,8 @@ bool ws_source_full(struct sock *sk, struct ws *ws)
 	do
 		grown = grow(sk, ws);
 	while (grown && ws_over_tls(ws) && ws_source_shut(sk, ws));
+	if (ws_over_tls(ws) && unlikely(ws_tls_starved(sk, ws)))
+		return true;
 	/* beyond its buffer TCP drops what comes, whatever window was announced: SO_RCVBUF was made smaller */
 	if (likely(!ws_source_shut(sk, ws) && atomic_read(&sk->sk_rmem_alloc) <= sk->sk_rcvbuf))
 		return false;

@@ -52,7 +52,7 @@
 #include "stats.h"
 #include "tls.h"
 
-#define DROP_PASSES	16
+#define PASSES		16	/* in close() */
 #define FRAME_START	(WS_HEADER_MAX + WS_CONTROL_MAX)	/* that can be acted on only when all of it is there */
 
 struct workqueue_struct *ws_tls_queue;
@@ -355,6 +355,18 @@ bool ws_tls_full(const struct sock *sk, const struct ws *ws)
 }
 
 /**
+ * ws_tls_starved() - is there no memory for the next record, and something to read that holds some?
+ * @sk: the socket
+ * @ws: its context
+ */
+bool ws_tls_starved(const struct sock *sk, const struct ws *ws)
+{
+	const struct ws_tls *tls = ws->tls;
+
+	return tls->starved && !skb_queue_empty(&tls->queue) && tcp_under_memory_pressure(sk);
+}
+
+/**
  * ws_tls_ended() - will no more bytes come?
  * @ws: its context
  */
@@ -377,6 +389,8 @@ void ws_tls_retry(struct ws *ws)
 		WRITE_ONCE(tls->called, false);
 		ws_tls_kick(ws);
 	} else if (tls->starved) {
+		/* if it is so still, whoever pulls says so again */
+		WRITE_ONCE(tls->starved, false);
 		ws_tls_kick(ws);
 	}
 }
@@ -419,6 +433,23 @@ void ws_tls_stop(struct sock *sk, struct ws *ws)
 }
 
 /**
+ * ws_tls_pull_all() - decrypt until there is something to read, or nothing more
+ * @sk: the socket
+ * @ws: its context
+ *
+ * A peer that does not stop sending is not waited for.
+ * Context: process, in close()
+ */
+void ws_tls_pull_all(struct sock *sk, struct ws *ws)
+{
+	unsigned int passes;
+
+	for (passes = 0; passes < PASSES && !ws_readable(ws) && !ws->tls->eof; passes++)
+		if (!ws_tls_pull(sk, ws))
+			break;
+}
+
+/**
  * ws_tls_drop() - nothing is left that TCP's close() would call unread
  * @sk: the socket
  * @ws: its context
@@ -428,13 +459,9 @@ void ws_tls_stop(struct sock *sk, struct ws *ws)
  */
 void ws_tls_drop(struct sock *sk, struct ws *ws)
 {
-	unsigned int passes;
 	int n;
 
-	/* a peer that does not stop sending is not waited for */
-	for (passes = 0; passes < DROP_PASSES && !ws_readable(ws) && !ws->tls->eof; passes++)
-		if (!ws_tls_pull(sk, ws))
-			break;
+	ws_tls_pull_all(sk, ws);
 	n = tcp_inq(sk);
 	if (n > 0 && !ws_readable(ws))
 		tcp_read_done(sk, n);

@@ -209,7 +209,7 @@ static int set_option(struct sock *sk, int name, sockptr_t val, unsigned int len
 {
 	struct websocket_config cfg;
 	unsigned int tries = 0;
-	u32 one = 1;
+	u32 no_pad = WS_TLS_NO_PAD_WORKS;
 	int err;
 
 	if (!sk_is_tcp(sk))
@@ -224,8 +224,8 @@ static int set_option(struct sock *sk, int name, sockptr_t val, unsigned int len
 		/* TLS' own work has the mutex for a moment */
 	} while (err == -EBUSY && tries++ < BUSY_TRIES && !schedule_timeout_killable(1));
 	/* TLS 1.3: with records that are not padded, as few do, TLS decrypts straight into our pages. A padded one costs time. */
-	if (!err && WS_TLS_NO_PAD_WORKS)
-		ws_get(sk)->base->prot->setsockopt(sk, SOL_TLS, TLS_RX_EXPECT_NO_PAD, KERNEL_SOCKPTR(&one), sizeof(one));
+	if (!err)
+		ws_get(sk)->base->prot->setsockopt(sk, SOL_TLS, TLS_RX_EXPECT_NO_PAD, KERNEL_SOCKPTR(&no_pad), sizeof(no_pad));
 	return err;
 }
 

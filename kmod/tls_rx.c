@@ -69,8 +69,19 @@ static unsigned int next_size(struct sock *sk)
 	return clamp_t(int, n, 64, PULL_MAX);
 }
 
+/* As TCP charges what it receives: a memory cgroup may be over its limit by it, and a socket that holds nothing goes on at any limit. */
+static bool may_charge(struct sock *sk, const struct ws *ws, struct sk_buff *skb)
+{
+	bool may;
+
+	local_bh_disable();
+	may = sk_rmem_schedule(sk, skb, skb->truesize);
+	local_bh_enable();
+	return may || skb_queue_empty(&ws->tls->queue);
+}
+
 /* An skb for @size bytes, charged to the socket. Small ones in its head, others in pages, into which TLS can decrypt in place. */
-static struct sk_buff *charged_skb(struct sock *sk, unsigned int size)
+static struct sk_buff *charged_skb(struct sock *sk, const struct ws *ws, unsigned int size)
 {
 	struct sk_buff *skb;
 	int err;
@@ -81,7 +92,7 @@ static struct sk_buff *charged_skb(struct sock *sk, unsigned int size)
 		skb = alloc_skb_with_frags(0, size, PAGE_ALLOC_COSTLY_ORDER, &err, GFP_KERNEL);
 	if (!skb)
 		return NULL;
-	if (!sk_rmem_schedule(sk, skb, skb->truesize)) {
+	if (!may_charge(sk, ws, skb)) {
 		kfree_skb(skb);
 		return NULL;
 	}
@@ -268,8 +279,8 @@ static int pull_error(struct sock *sk, struct ws *ws, int err)
 {
 	struct ws_tls *tls = ws->tls;
 
-	/* its reason was in sk_err, which others take away */
-	if (ws_tls_unreadable(sk))
+	/* its reason was in sk_err, which others take away, or is there still, whatever it returned */
+	if (ws_tls_unreadable(sk) || sk->sk_err == EBADMSG)
 		err = -EBADMSG;
 	switch (err) {
 	case -EAGAIN:
@@ -281,9 +292,6 @@ static int pull_error(struct sock *sk, struct ws *ws, int err)
 	case -ERESTARTSYS:
 		break;
 	case -EBADMSG:
-	case -ENOMEM:
-	case -EMSGSIZE:
-	case -EINVAL:
 	case -EIO:
 		fail(sk, ws, WS_FAIL_TLS_RECORD, ALERT_BAD_RECORD_MAC);
 		break;
@@ -304,12 +312,17 @@ static int pull_error(struct sock *sk, struct ws *ws, int err)
 	return err;
 }
 
+static bool ended(const struct sock *sk)
+{
+	return sk->sk_shutdown & RCV_SHUTDOWN || sock_flag(sk, SOCK_DONE) || sk->sk_state == TCP_CLOSE;
+}
+
 /* One call of TLS' recvmsg(). Returns bytes of data, or 0 if it ended or brought something else, or a negative errno. */
 static int pull_one(struct sock *sk, struct ws *ws)
 {
 	struct ws_tls *tls = ws->tls;
 	unsigned int size = next_size(sk);
-	struct sk_buff *skb = charged_skb(sk, size);
+	struct sk_buff *skb = charged_skb(sk, ws, size);
 	int n, err;
 	u8 type;
 
@@ -338,8 +351,11 @@ static int pull_one(struct sock *sk, struct ws *ws)
 	else if (!type && ws_tls_unreadable(sk))
 		/* a broken record and FIN behind it, and the error was taken away */
 		pull_error(sk, ws, -EBADMSG);
-	else if (!type)
+	else if (!type && ended(sk))
 		end(sk, ws);
+	else if (!type)
+		/* there was an error, which somebody took away before TLS could: it is asked again */
+		WRITE_ONCE(tls->more, true);
 	else if (type != WS_TLS_DATA)
 		handle_record(sk, ws, skb, type);
 	kfree_skb(skb);

@@ -182,6 +182,8 @@ static bool push_alert(struct sock *sk, struct ws *ws)
 /* Something waits behind ws->rest, or for room. */
 static bool waited_for(const struct sock *sk, const struct ws *ws)
 {
+	/* behind ws->rest: ws_poll() says that it waits, and then looks at that */
+	smp_mb();
 	return ws->pong || ws->ping_due || ws->close_due || ws->fin_due || ws->end_due ||
 	       (sk->sk_socket && test_bit(SOCK_NOSPACE, &sk->sk_socket->flags));
 }

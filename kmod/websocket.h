@@ -298,8 +298,10 @@ void ws_tls_retry(struct ws *ws);
 void ws_tls_leave(struct sock *sk, struct ws *ws);
 void ws_tls_consume(struct sock *sk, struct ws *ws, u64 n);
 bool ws_tls_full(const struct sock *sk, const struct ws *ws);
+bool ws_tls_starved(const struct sock *sk, const struct ws *ws);
 bool ws_tls_ended(const struct ws *ws);
 void ws_tls_stop(struct sock *sk, struct ws *ws);
+void ws_tls_pull_all(struct sock *sk, struct ws *ws);
 void ws_tls_drop(struct sock *sk, struct ws *ws);
 void ws_tls_purge(struct ws *ws);
 

@@ -323,6 +323,54 @@ CASE(pitfalls, row40_lock_held)
 	expect_nothing(LINK);
 }
 
+static void hold_first(struct link *l, struct held *h)
+{
+	put(&l->out, .opcode = OP_TEXT, .text = "first");
+	peer_write(l);
+	hold(h, l);
+}
+
+/* What the peer said before it reset the connection comes first, also if nobody could look at it when it came. */
+CASE(pitfalls, row40_close_and_reset_while_held)
+{
+	struct held h = { 0 };
+
+	hold_first(LINK, &h);
+	put_close(OUT, 1001, "");
+	peer_write(LINK);
+	link_reset_peer(LINK);
+	let_go(&h);
+	equal(5, h.received.n);
+	expect_end(LINK, 1001);
+}
+
+CASE(pitfalls, row40_bad_frame_and_reset_while_held)
+{
+	struct held h = { 0 };
+
+	hold_first(LINK, &h);
+	put(OUT, .opcode = 11);
+	peer_write(LINK);
+	link_reset_peer(LINK);
+	let_go(&h);
+	equal(5, h.received.n);
+	expect_error(LINK, EPROTO);
+}
+
+CASE(pitfalls, row40_message_and_reset_while_held)
+{
+	struct held h = { 0 };
+
+	hold_first(LINK, &h);
+	put(OUT, .opcode = OP_TEXT, .text = "second");
+	peer_write(LINK);
+	link_reset_peer(LINK);
+	let_go(&h);
+	equal(5, h.received.n);
+	expect_text(LINK, "second");
+	expect_error(LINK, ECONNRESET);
+}
+
 struct sender { struct link link; pthread_t thread; };
 
 static void *send_pattern(void *argument)

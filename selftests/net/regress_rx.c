@@ -358,6 +358,21 @@ CASE(regress_rx, error_of_recvmmsg_stops_no_close)
 	expect_end(LINK, 1001);
 }
 
+/* Nor is it why the connection ended, when that comes meanwhile. */
+CASE(regress_rx, error_of_recvmmsg_ends_nothing)
+{
+	int i;
+
+	leave_error(LINK);
+	must(shutdown(self->link.peer, SHUT_WR));
+	must(shutdown(self->link.ws, SHUT_WR));
+	for (i = 0; i < 1000 && !(ws_poll(self->link.ws) & POLLHUP); i++)
+		usleep(1000);
+	take_error(self->link.ws);
+	expect_text(LINK, "two");
+	expect_end(LINK, 1006);
+}
+
 /* The rest of a message goes out too. */
 CASE(regress_rx, error_of_recvmmsg_stops_no_rest)
 {

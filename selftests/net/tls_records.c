@@ -262,4 +262,33 @@ CASE(tls_records, row62_cut_off)
 	expect_end(LINK, 1006);
 }
 
+/* recvmmsg() leaves its error where TLS finds it when no whole record is there. It says nothing of the records. */
+CASE(tls_records, error_of_recvmmsg_beside_part_of_a_record)
+{
+	char buffer[16];
+	struct iovec iov = { buffer, sizeof(buffer) };
+	struct mmsghdr m[2] = { 0 };
+	unsigned char end[3];
+	ssize_t n;
+
+	put(PLAIN, .opcode = OP_TEXT, .text = "one");
+	seal_frames(self, CONTENT_MAX, 0);
+	put(PLAIN, .opcode = OP_TEXT, .text = "two");
+	seal_frames(self, CONTENT_MAX, 0);
+	self->link.out.len -= sizeof(end);
+	memcpy(end, self->link.out.bytes + self->link.out.len, sizeof(end));
+	peer_write(LINK);
+	peer_settle(LINK);
+	m[0].msg_hdr = m[1].msg_hdr = (struct msghdr){ .msg_iov = &iov, .msg_iovlen = 1 };
+	m[1].msg_hdr.msg_iovlen = 2000;
+	equal(1, recvmmsg(self->link.ws, m, 2, 0, NULL));
+	check(recv(self->link.ws, buffer, sizeof(buffer), MSG_DONTWAIT) == -1 && (errno == EMSGSIZE || errno == EAGAIN));
+	stream_raw(OUT, end, sizeof(end));
+	peer_write(LINK);
+	while ((n = recv(self->link.ws, buffer, sizeof(buffer), 0)) == -1)
+		equal(EMSGSIZE, errno);
+	equal(3, n);
+	check(!memcmp(buffer, "two", 3));
+}
+
 SELFTEST_MAIN

@@ -122,6 +122,18 @@ CASE(uring, more_to_read)
 	}
 }
 
+/* io_uring would put the next message behind a short one, until the buffer is full. */
+CASE(uring, recv_waitall)
+{
+	char buffer[100];
+
+	put(OUT, .opcode = OP_TEXT, .text = "short");
+	peer_write(LINK);
+	io_uring_prep_recv(next(&self->ring), self->link.ws, buffer, sizeof(buffer), MSG_WAITALL);
+	equal(-EOPNOTSUPP, now(&self->ring));
+	expect_text(LINK, "short");
+}
+
 CASE(uring, recvmsg_and_sendmsg)
 {
 	char buffer[64], control[CMSG_SPACE(sizeof(struct websocket_msg))] __attribute__((aligned(8)));

@@ -110,7 +110,8 @@
  *
  * read() and recv() work too. SIOCINQ says how many bytes of the first frame can be read now; SO_RCVLOWAT has no effect.
  * MSG_PEEK shows and changes nothing. MSG_WAITALL waits for the end of the message (or a full buffer), and takes one message
- * also with WEBSOCKET_F_BATCH; it is short after a time-out or signal, at the end, and when another reader takes the rest. With
+ * also with WEBSOCKET_F_BATCH; it is short after a time-out or signal, at the end, and when another reader takes the rest. By
+ * io_uring it needs a control buffer (else EOPNOTSUPP): without one io_uring goes on into the next message. With
  * WEBSOCKET_F_PING or WEBSOCKET_F_PONG the peer's control frames are delivered too, as messages of that opcode; one that stands
  * between the fragments of a message splits it: the part before it comes without MSG_EOR.
  *
