@@ -392,8 +392,8 @@ bool ws_tls_pull(struct sock *sk, struct ws *ws)
 		calls++;
 		done += n;
 	}
-	/* also if nothing was pulled because it is full by now: SO_RCVBUF became smaller */
-	look = calls || (!tls->stopped && ws_tls_full(sk, ws));
+	/* also if nothing was pulled because it is full by now, SO_RCVBUF became smaller; or for want of memory */
+	look = calls || (!tls->stopped && ws_tls_full(sk, ws)) || ws_tls_starved(sk, ws);
 	if (look) {
 		tls->promise = true;
 		ws_rx_run(sk, ws);
