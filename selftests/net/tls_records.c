@@ -138,20 +138,24 @@ CASE(tls_records, padded_each_differently)
 	expect_nothing(LINK);
 }
 
-/* Somebody else than a reader decrypts them; frames end within records. */
+/* Somebody else than a reader decrypts them; frames end within records. A ping that comes while a pong is encrypted may stand for others. */
 CASE(tls_records, padded_while_nobody_reads)
 {
-	int i;
+	unsigned char i, last = 0;
 
-	for (i = 0; i < 10; i++) {
-		put(PLAIN, .opcode = OP_PING, .text = "padded");
+	for (i = 1; i <= 10; i++) {
+		put(PLAIN, .opcode = OP_PING, .payload = &i, .len = 1);
 		put(PLAIN, .opcode = OP_TEXT, .text = "and so on");
 		seal_frames(self, 9, i * 100);
 	}
 	peer_write(LINK);
-	for (i = 0; i < 10; i++)
-		wire_expect(WIRE, OP_PONG, true, "padded", 6);
-	for (i = 0; i < 10; i++)
+	while (last != 10) {
+		equal(WIRE_FRAME, wire_read(WIRE));
+		equal(OP_PONG, self->link.wire.seen.opcode);
+		check(self->link.wire.seen.payload[0] > last);
+		last = self->link.wire.seen.payload[0];
+	}
+	for (i = 1; i <= 10; i++)
 		expect_text(LINK, "and so on");
 }
 
