@@ -230,14 +230,20 @@ static bool worth_waking(const struct sock *sk, const struct ws *ws, enum turn t
 	       ((turn != TURN_FIRST || !READ_ONCE(ws->tx_busy)) && !READ_ONCE(ws->rest.page) && sk_stream_is_writeable(sk));
 }
 
+/* Who waits for an edge is told when there is more room. */
+static void ask_for_room(struct sock *sk)
+{
+	sk_set_bit(SOCKWQ_ASYNC_NOSPACE, sk);
+	set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
+}
+
 /* Sleeps with the lock dropped. Returns 0, -EAGAIN, -EINTR, -ERESTARTSYS or -EPIPE. */
 static int wait_writeable(struct sock *sk, struct ws *ws, enum turn turn, long *timeo)
 {
 	DEFINE_WAIT_FUNC(wait, woken_wake_function);
 	int rc;
 
-	sk_set_bit(SOCKWQ_ASYNC_NOSPACE, sk);
-	set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
+	ask_for_room(sk);
 	if (!*timeo)
 		return -EAGAIN;
 	if (signal_pending(current))
@@ -462,8 +468,10 @@ static ssize_t send_batch(struct sock *sk, struct ws *ws, struct iov_iter *iter,
 		if (rc < 0)
 			break;
 		if (!rc) {
-			if (done && !*timeo)
+			if (done && !*timeo) {
+				ask_for_room(sk);
 				break;
+			}
 			rc = send_message(sk, ws, iter, b->len, b->opcode, 0, timeo);
 			if (rc < 0)
 				break;
@@ -518,11 +526,14 @@ static ssize_t send_control(struct sock *sk, struct ws *ws, struct msghdr *msg, 
 			WRITE_ONCE(ws->held, false);
 		rc = wait_room(sk, ws, n, TURN_CONTROL, timeo);
 		if (rc < 0)
-			return rc;
+			break;
 		rc = ws_tx_control(sk, ws, opcode, data, n, false);
 	} while (rc == -EAGAIN && *timeo);
-	if (rc)
+	if (rc) {
+		/* io_uring calls again with the same iterator */
+		iov_iter_revert(&msg->msg_iter, n);
 		return rc;
+	}
 	if (opcode == WS_OP_PING)
 		ws->tx_pings++;
 	else

@@ -173,6 +173,36 @@ CASE(uring, send)
 	intact(LINK);
 }
 
+/* It is tried, waits for room, and is tried again: with all of its payload. */
+CASE(uring, ping_into_a_full_buffer)
+{
+	union { struct cmsghdr head; char room[CMSG_SPACE(1)]; } control = { .head = {
+		.cmsg_len = CMSG_LEN(1), .cmsg_level = SOL_WEBSOCKET, .cmsg_type = WEBSOCKET_OPCODE,
+	} };
+	struct iovec iov = { "a probe", 7 };
+	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_LEN(1) };
+	unsigned char *bytes = new_pattern(100, 27);
+
+	link_start_narrow(LINK, 16384);
+	set_option(self->link.ws, SOL_SOCKET, SO_SNDBUF, 8192);
+	do
+		while (ws_send(self->link.ws, OP_PING, bytes, 100, MSG_DONTWAIT) > 0)
+			;
+	while (!ws_stuck(LINK));
+	*CMSG_DATA(&control.head) = OP_PING;
+	io_uring_prep_sendmsg(next(&self->ring), self->link.ws, &h, 0);
+	equal(1, io_uring_submit(&self->ring));
+	if (io_uring_cq_ready(&self->ring))
+		fail("there was room: %d", result(&self->ring, NULL));
+	do
+		equal(WIRE_FRAME, wire_read(WIRE));
+	while (self->link.wire.seen.len == 100);
+	equal(7, self->link.wire.seen.len);
+	check(!memcmp("a probe", self->link.wire.seen.payload, 7));
+	equal(7, result(&self->ring, NULL));
+	free(bytes);
+}
+
 /* Row 51 */
 CASE(uring, row51_send_zc)
 {
