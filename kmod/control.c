@@ -136,7 +136,7 @@ static void send_fin(struct sock *sk, struct ws *ws)
 /* FIN, when nothing is left that goes before it: ws_control_retry() does it then. */
 static void end_sending(struct sock *sk, struct ws *ws)
 {
-	ws->fin_due = ws_over_tls(ws) ? ws_tls_fin_waits(sk, ws) : ws->rest.page != NULL;
+	ws->fin_due = ws_over_tls(ws) ? ws_tls_fin_waits(sk, ws) : !!ws->rest.page;
 	if (!ws->fin_due)
 		send_fin(sk, ws);
 }

@@ -96,8 +96,8 @@ void ws_tls_hook(struct sock *sk, struct ws *ws)
 
 	tls_sw_ctx_rx(ctx)->saved_data_ready = ws_tls_record_ready;
 	/*
-	 * From 6.14 on TLS takes new keys of a socket of TLS 1.3, and puts its operations in the place of ours. ws_setsockopt() refuses
-	 * them; a thread that came before us, and waits for the lock inside TLS, is refused by this: TLS asks for the version.
+	 * From 6.14 on TLS takes new keys of a socket of TLS 1.3, and puts its operations in the place of ours. ws_setsockopt()
+	 * refuses them; a thread that came before us, and waits for the lock inside TLS, is refused by this: TLS asks for the version.
 	 */
 	ctx->crypto_send.info.version = 0;
 	ctx->crypto_recv.info.version = 0;

@@ -69,7 +69,7 @@ static unsigned int next_size(struct sock *sk)
 	return clamp_t(int, n, 64, PULL_MAX);
 }
 
-/* As TCP charges what it receives: a memory cgroup may be over its limit by it, and a socket that holds nothing goes on at any limit. */
+/* As TCP charges what it receives: a cgroup may be over its limit by it, and a socket that holds nothing goes on at any limit. */
 static bool may_charge(struct sock *sk, const struct ws *ws, struct sk_buff *skb)
 {
 	bool may;

@@ -10,10 +10,8 @@
 
 #include "types.h"
 
-#ifdef __KERNEL__
-#define WS_USER	__user
-#else
-#define WS_USER
+#ifndef __KERNEL__
+#define __user
 #endif
 
 #define WS_WIDE_BLOCK	128	/* bytes that are stored together */
@@ -30,7 +28,7 @@
  * Each byte is loaded once: what is judged is what was stored.
  * Return: bytes stored, in whole blocks; less than there are: a fault.
  */
-static __always_inline size_t ws_wide_put(void WS_USER *to, const u8 *from, size_t n, u32 key, u32 *high)
+static __always_inline size_t ws_wide_put(void __user *to, const u8 *from, size_t n, u32 key, u32 *high)
 {
 	size_t left = n / WS_WIDE_BLOCK, blocks = left;
 
