@@ -354,6 +354,8 @@ static void set_expectation(struct sock *sk, struct ws *ws, struct pass *pass)
 		ws_source_want(sk, ws, ws->scan);
 	else
 		ws_source_want(sk, ws, 0);
+	if (ws->scan_opcode || tail < ws->scan)
+		ws_source_acknowledge(sk, ws);
 }
 
 /**

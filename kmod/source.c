@@ -311,6 +311,22 @@ void ws_source_want(struct sock *sk, struct ws *ws, u64 until)
 }
 
 /**
+ * ws_source_acknowledge() - bytes have come that nobody reads yet
+ * @sk: the socket
+ * @ws: its context
+ *
+ * TCP leaves it to readers to acknowledge every other segment: by itself it does so only as long as the window grows, or less is there
+ * than sk_rcvlowat. Without it a peer with a small congestion window waits for the delayed acknowledgement.
+ */
+void ws_source_acknowledge(struct sock *sk, const struct ws *ws)
+{
+	const struct tcp_sock *tp = tcp_sk(sk);
+
+	if (!ws_over_tls(ws) && inet_csk_ack_scheduled(sk) && tp->rcv_nxt - tp->rcv_wup > inet_csk(sk)->icsk_ack.rcv_mss)
+		ws_tcp_send_ack(sk);
+}
+
+/**
  * ws_source_full() - can TCP hold no more of an incomplete message?
  * @sk: the socket
  * @ws: its context

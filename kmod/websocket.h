@@ -280,6 +280,7 @@ const u8 *ws_source_chunk(struct sock *sk, struct ws *ws, struct ws_spot *spot, 
 unsigned int ws_source_header(struct sock *sk, struct ws *ws, struct ws_spot *spot, u64 off, u8 buf[WS_HEADER_ROOM]);
 void ws_source_consume(struct sock *sk, struct ws *ws, u64 n);
 void ws_source_want(struct sock *sk, struct ws *ws, u64 until);
+void ws_source_acknowledge(struct sock *sk, const struct ws *ws);
 bool ws_source_full(struct sock *sk, struct ws *ws);
 bool ws_source_ended(const struct sock *sk, const struct ws *ws);
 bool ws_source_shut(const struct sock *sk, const struct ws *ws);
