@@ -316,7 +316,7 @@ void ws_source_want(struct sock *sk, struct ws *ws, u64 until)
  * @ws: its context
  *
  * TCP leaves it to readers to acknowledge every other segment: by itself it does so only as long as the window grows, or less is there
- * than sk_rcvlowat. Without it a peer with a small congestion window waits for the delayed acknowledgement.
+ * than sk_rcvlowat. Without it a peer with a small congestion window waits for the delayed ACK.
  */
 void ws_source_acknowledge(struct sock *sk, const struct ws *ws)
 {

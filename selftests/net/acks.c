@@ -42,15 +42,20 @@ static double time_of(struct link *l, unsigned char opcode)
 	return all;
 }
 
+/* A busy machine may be slow three times in a row, but not by 40 ms a message each time. */
 CASE(acks, text_as_binary)
 {
-	double text, binary;
+	double text = 0, binary = 0;
+	int i;
 
 	time_of(LINK, OP_BINARY);
-	binary = time_of(LINK, OP_BINARY);
-	text = time_of(LINK, OP_TEXT);
-	if (text > 2 * binary + 0.1)
-		fail("text %.3f s, binary %.3f s", text, binary);
+	for (i = 0; i < 3; i++) {
+		binary = time_of(LINK, OP_BINARY);
+		text = time_of(LINK, OP_TEXT);
+		if (text < 2 * binary + 0.1)
+			return;
+	}
+	fail("text %.3f s, binary %.3f s", text, binary);
 }
 
 SELFTEST_MAIN
