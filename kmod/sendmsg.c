@@ -230,20 +230,14 @@ static bool worth_waking(const struct sock *sk, const struct ws *ws, enum turn t
 	       ((turn != TURN_FIRST || !READ_ONCE(ws->tx_busy)) && !READ_ONCE(ws->rest.page) && sk_stream_is_writeable(sk));
 }
 
-/* Who waits for an edge is told when there is more room. */
-static void ask_for_room(struct sock *sk)
-{
-	sk_set_bit(SOCKWQ_ASYNC_NOSPACE, sk);
-	set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
-}
-
 /* Sleeps with the lock dropped. Returns 0, -EAGAIN, -EINTR, -ERESTARTSYS or -EPIPE. */
 static int wait_writeable(struct sock *sk, struct ws *ws, enum turn turn, long *timeo)
 {
 	DEFINE_WAIT_FUNC(wait, woken_wake_function);
 	int rc;
 
-	ask_for_room(sk);
+	sk_set_bit(SOCKWQ_ASYNC_NOSPACE, sk);
+	set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
 	if (!*timeo)
 		return -EAGAIN;
 	if (signal_pending(current))
@@ -469,7 +463,8 @@ static ssize_t send_batch(struct sock *sk, struct ws *ws, struct iov_iter *iter,
 			break;
 		if (!rc) {
 			if (done && !*timeo) {
-				ask_for_room(sk);
+				/* the next call sends part of it: there is room, which who waits for an edge has to be told */
+				ws_tx_run(sk, ws);
 				break;
 			}
 			rc = send_message(sk, ws, iter, b->len, b->opcode, 0, timeo);

@@ -72,6 +72,24 @@ static void reported(int ep, __u32 want, __u32 never)
 		fail("epoll reports %#x, not %#x (and never %#x)", seen, want, never);
 }
 
+/* Of two messages one went out: who takes that for a full buffer waits for the next edge. */
+CASE(poll, room_behind_a_batch_sent_in_part)
+{
+	enum { SMALL = 1000, LARGE = 1 << 20 };
+	struct websocket_batch b[2] = { { .len = SMALL, .opcode = OP_BINARY }, { .len = LARGE, .opcode = OP_BINARY } };
+	unsigned char *bytes = new_pattern(SMALL + LARGE, 31);
+	int ep = must(epoll_create1(0));
+
+	set_option(self->link.ws, SOL_SOCKET, SO_SNDBUF, 100000);
+	watch(ep, EPOLL_CTL_ADD, self->link.ws, EPOLLOUT | EPOLLET);
+	reported(ep, EPOLLOUT, 0);
+	equal(SMALL, ws_send_batch(self->link.ws, bytes, SMALL + LARGE, b, sizeof(b), MSG_DONTWAIT));
+	wire_expect(WIRE, OP_BINARY, true, bytes, SMALL);
+	reported(ep, EPOLLOUT, 0);
+	close(ep);
+	free(bytes);
+}
+
 CASE(poll, not_for_half_a_header)
 {
 	size_t n;
