@@ -266,9 +266,11 @@ CASE(tls, new_keys_are_refused)
 {
 	struct tls_crypto_info info = {};
 	socklen_t len = sizeof(info);
+	int on = 1;
 
 	refuses(EBUSY, tls_set_key(self->link.ws, TLS_TX, variant->version, TLS_CIPHER_AES_GCM_128, 1));
 	refuses(EBUSY, tls_set_key(self->link.ws, TLS_RX, variant->version, TLS_CIPHER_AES_GCM_128, 1));
+	refuses(EBUSY, setsockopt(self->link.ws, SOL_TLS, TLS_RX_EXPECT_NO_PAD, &on, sizeof(on)));
 	refuses(EEXIST, ws_attach_tls(self->link.ws, &defaults));
 	must(getsockopt(self->link.ws, SOL_TLS, TLS_TX, &info, &len));
 	equal(variant->version, info.version);

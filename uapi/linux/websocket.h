@@ -45,7 +45,8 @@
  *
  * puts the protocol on top of TLS, and starts it. What comes decrypted from then on is taken as frames; the TLS library must have
  * read the HTTP head to its last byte and nothing behind it, and must not be used on the socket any more. Everything below
- * holds as for plain TCP, and nothing leaves the socket unencrypted. TLS_TX and TLS_RX are EBUSY from then on.
+ * holds as for plain TCP, and nothing leaves the socket unencrypted. TLS_TX, TLS_RX and
+ * TLS_RX_EXPECT_NO_PAD, which the attach sets, are EBUSY from then on.
  *
  *	WEBSOCKET_ATTACH ENOPROTOOPT	the module is not loaded, or its kernel has no TLS or no netfilter
  *			EUNATCH		the socket has no upper layer protocol

@@ -5,8 +5,9 @@
  * DESIGN NOTES
  *
  * The sources of kmod/core are compiled without SIMD registers, as for the kernel; "AVX2" is what the module does with payload of 4 KiB
- * and more where the CPU has it, without saving and restoring the process's registers. What they are compared with may use them: libc's memcpy(), a copy followed by an XOR pass with AVX2, simdjson's validator. Rounds alternate, and
- * the best one counts: others disturb this machine, nothing makes it faster.
+ * and more where the CPU has it, without saving and restoring the process's registers. What they are compared with may use them:
+ * libc's memcpy(), a copy followed by an XOR pass with AVX2, simdjson's validator. Rounds alternate, and the best one counts: others
+ * disturb this machine, nothing makes it faster.
  *
  * "memory": the source is walked through and far larger than the caches; the destination is one buffer, as a server's.
  */
